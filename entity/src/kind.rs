@@ -1,0 +1,286 @@
+//! The closed vocabularies of the domain, stored as the text that the public schema shows.
+//!
+//! Every enumeration prints and parses its public spelling (`SCREAMING_SNAKE_CASE`), which is also what the database
+//! holds, so that a row can be read by a person.
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter as StrumIter, EnumString, IntoStaticStr};
+
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display, EnumString,
+            IntoStaticStr, StrumIter, DeriveActiveEnum,
+        )]
+        #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+        #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+        #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// The public spelling.
+            pub fn as_str(self) -> &'static str { self.into() }
+        }
+    };
+}
+
+vocabulary! {
+    /// What an application is for.
+    Environment {
+        /// Trying things out; the first application of an embedded database.
+        Sandbox,
+        /// Building against real institutions.
+        Development,
+        /// Serving real users.
+        Production,
+    }
+}
+
+vocabulary! {
+    /// Who caused an execution.
+    TriggeredBy {
+        /// The end user, through a connect token.
+        User,
+        /// The application, through an API key.
+        Client,
+        /// The scheduler.
+        Sync,
+        /// The operator.
+        Internal,
+    }
+}
+
+vocabulary! {
+    /// A normalised family of data that an Item can collect.
+    Product {
+        /// Bank accounts.
+        Accounts,
+        /// Credit-card accounts.
+        CreditCards,
+        /// Movements of every account.
+        Transactions,
+        /// Who paid and who received.
+        PaymentData,
+        /// Positions.
+        Investments,
+        /// Movements of positions.
+        InvestmentsTransactions,
+        /// Who the holder is.
+        Identity,
+        /// Brokerage notes.
+        BrokerageNote,
+        /// Portability of pension plans.
+        MoveSecurity,
+        /// Loans and financing.
+        Loans,
+        /// Statements as documents.
+        AccountStatements,
+    }
+}
+
+vocabulary! {
+    /// Where the latest execution of an Item stands; the Item's status is derived from it.
+    ExecutionStatus {
+        /// The row is being made.
+        Creating,
+        /// Waiting for a worker.
+        Created,
+        /// The Item could not be set up.
+        CreateError,
+        /// Logging in.
+        LoginInProgress,
+        /// Checking the user's answer.
+        LoginMfaInProgress,
+        /// Waiting for a typed value.
+        WaitingUserInput,
+        /// Waiting for an act elsewhere.
+        WaitingUserAction,
+        /// Reading bank accounts.
+        AccountsInProgress,
+        /// Reading credit cards.
+        #[strum(serialize = "CREDITCARDS_IN_PROGRESS")]
+        #[serde(rename = "CREDITCARDS_IN_PROGRESS")]
+        #[sea_orm(string_value = "CREDITCARDS_IN_PROGRESS")]
+        CreditcardsInProgress,
+        /// Reading transactions.
+        TransactionsInProgress,
+        /// Reading payment data.
+        PaymentDataInProgress,
+        /// Reading investments.
+        InvestmentsInProgress,
+        /// Reading movements of investments.
+        InvestmentsTransactionsInProgress,
+        /// Reading the holder's identity.
+        IdentityInProgress,
+        /// Reading loans.
+        LoansInProgress,
+        /// Reading statements.
+        AccountStatementsInProgress,
+        /// Storing what was collected.
+        Merging,
+        /// Everything requested was updated.
+        Success,
+        /// Some products were updated, some failed.
+        PartialSuccess,
+        /// Nothing usable was collected.
+        Error,
+        /// Collected, but not stored.
+        MergeError,
+        /// The institution refused the credentials.
+        InvalidCredentials,
+        /// The institution refused the user's answer.
+        InvalidCredentialsMfa,
+        /// The user did not answer in time.
+        UserInputTimeout,
+        /// A session is open elsewhere.
+        AlreadyLoggedIn,
+        /// The institution blocked access.
+        AccountLocked,
+        /// The password must be changed at the institution.
+        AccountCredentialsReset,
+        /// The user must do something at the institution.
+        AccountNeedsAction,
+        /// The user's approval is outstanding.
+        UserAuthorizationPending,
+        /// The user refused, or did not approve.
+        UserAuthorizationNotGranted,
+        /// The user withdrew consent at the institution.
+        UserAuthorizationRevoked,
+        /// This kind of account is not handled.
+        UserNotSupported,
+        /// The institution is down.
+        SiteNotAvailable,
+        /// The institution could not be reached.
+        ConnectionError,
+        /// An unknown failure.
+        UnexpectedError,
+    }
+}
+
+vocabulary! {
+    /// The coarse state of an Item.
+    ItemStatus {
+        /// A run is under way.
+        Updating,
+        /// The user must type a value.
+        WaitingUserInput,
+        /// The user must act elsewhere.
+        WaitingUserAction,
+        /// Collected data is being stored.
+        Merging,
+        /// The last run was good, fully or in part.
+        Updated,
+        /// The credentials or authorisation no longer work; no run until they are replaced.
+        LoginError,
+        /// The credentials are believed good, the last run failed.
+        Outdated,
+    }
+}
+
+vocabulary! {
+    /// Family of an account.
+    AccountType {
+        /// Deposits: checking, savings, cash at a broker.
+        Bank,
+        /// Money owed: credit cards.
+        Credit,
+    }
+}
+
+vocabulary! {
+    /// Kind of an account within its family.
+    AccountSubtype {
+        /// Checking account.
+        CheckingAccount,
+        /// Savings account.
+        SavingsAccount,
+        /// Credit card.
+        CreditCard,
+        /// A kind the institution names differently.
+        Unknown,
+    }
+}
+
+vocabulary! {
+    /// Direction of a movement, from the holder's point of view.
+    TransactionType {
+        /// Money out (also a card purchase).
+        Debit,
+        /// Money in (also a payment of the card).
+        Credit,
+    }
+}
+
+vocabulary! {
+    /// Whether the institution has settled a movement.
+    TransactionStatus {
+        /// Announced, may still change.
+        Pending,
+        /// Settled.
+        Posted,
+    }
+}
+
+vocabulary! {
+    /// What happened.
+    EventType {
+        /// A new Item finished its first run.
+        ItemCreated,
+        /// A later run finished.
+        ItemUpdated,
+        /// A run failed.
+        ItemError,
+        /// An Item was deleted.
+        ItemDeleted,
+        /// An Item waits for a typed value.
+        ItemWaitingUserInput,
+        /// An Item waits for an act elsewhere.
+        ItemWaitingUserAction,
+        /// The institution accepted the login.
+        ItemLoginSucceeded,
+        /// An execution moved to another state.
+        ItemStatusChanged,
+        /// The health of a connector changed.
+        ConnectorStatusUpdated,
+        /// Transactions were inserted.
+        TransactionsCreated,
+        /// Transactions were changed.
+        TransactionsUpdated,
+        /// Transactions were removed.
+        TransactionsDeleted,
+    }
+}
+
+impl EventType {
+    /// The name used in webhooks, such as `item/updated`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ItemCreated => "item/created",
+            Self::ItemUpdated => "item/updated",
+            Self::ItemError => "item/error",
+            Self::ItemDeleted => "item/deleted",
+            Self::ItemWaitingUserInput => "item/waiting_user_input",
+            Self::ItemWaitingUserAction => "item/waiting_user_action",
+            Self::ItemLoginSucceeded => "item/login_succeeded",
+            Self::ItemStatusChanged => "item/status_changed",
+            Self::ConnectorStatusUpdated => "connector/status_updated",
+            Self::TransactionsCreated => "transactions/created",
+            Self::TransactionsUpdated => "transactions/updated",
+            Self::TransactionsDeleted => "transactions/deleted",
+        }
+    }
+}
+
+vocabulary! {
+    /// Where a delivery stands.
+    DeliveryStatus {
+        /// Due now or later.
+        Pending,
+        /// Accepted by the endpoint.
+        Succeeded,
+        /// Given up.
+        Failed,
+    }
+}

@@ -1,0 +1,3 @@
+//! Tables of Ponte: one file each, with models, relations and owner-scoped finders.
+
+pub mod kind;

@@ -1,0 +1,344 @@
+//! Connectors: how Ponte talks to institutions.
+//!
+//! A [`Connector`] is described by data ([`Descriptor`]) and turns credentials into normalised records or a coded
+//! [`Failure`]. It promises to stream in batches of bounded size, to say per account what it covered, and to keep
+//! everything that must outlive a call in its serialisable [`Session`]. It relies on nothing but the [`Call`] it is
+//! given: it knows no database and no GraphQL.
+
+mod record;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::NaiveDate;
+use entity::kind::{ExecutionStatus, Product};
+use futures_util::stream::BoxStream;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use self::record::{
+    AccountRecord, Coverage, EmailRecord, IdentityRecord, PhoneRecord, TransactionRecord, Warning,
+};
+use crate::clock::Clock;
+
+/// Most records in one batch of a stream.
+pub const BATCH_ROWS: usize = 1_000;
+
+/// One integration with one institution.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// What clients are told of it.
+    fn descriptor(&self) -> &Descriptor;
+
+    /// Logs in with the user's credentials.
+    async fn login(&self, call: &Call, credentials: &Credentials) -> Result<Login, Failure>;
+
+    /// Goes on with a login whose [`Question`] the user has answered. `answers` is keyed by parameter name.
+    async fn answer(
+        &self,
+        call: &Call,
+        session: &Session,
+        answers: &Credentials,
+    ) -> Result<Login, Failure>;
+
+    /// Asks whether the act that a [`UserAction`] demands has been done; answers the same or a renewed action while not.
+    async fn poll(&self, call: &Call, session: &Session) -> Result<Login, Failure>;
+
+    /// Streams one product. Each batch has at most [`BATCH_ROWS`] records; a failure ends the stream and the product,
+    /// not the run.
+    fn collect(
+        &self,
+        call: Call,
+        session: Session,
+        request: Request,
+    ) -> BoxStream<'static, Result<Batch, Failure>>;
+}
+
+/// What a call to a connector may use.
+#[derive(Clone)]
+pub struct Call {
+    /// Time, also for pacing.
+    pub clock: Clock,
+    /// How long a sandbox takes for each step.
+    pub sandbox_step: Duration,
+    /// The contents of parameters of type FILE, by parameter name; present in every call of a run.
+    pub files: BTreeMap<String, Bytes>,
+}
+
+/// Parameter values by name. Prints nothing of them.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(pub BTreeMap<String, SecretString>);
+
+/// The outcome of a step of logging in.
+#[derive(Debug)]
+pub enum Login {
+    /// Logged in; products may be collected.
+    Connected(Session),
+    /// The user must type something; `session` is handed to [`Connector::answer`].
+    Question {
+        /// What to ask.
+        question: Question,
+        /// Where to go on.
+        session: Session,
+    },
+    /// The user must do something elsewhere; `session` is handed to [`Connector::poll`].
+    Action {
+        /// What to do.
+        action: UserAction,
+        /// Where to go on.
+        session: Session,
+        /// When to ask again.
+        poll_after: Duration,
+    },
+}
+
+/// Whatever a connector must remember between calls, in its own form; sealed at rest.
+#[derive(Clone)]
+pub struct Session(pub Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Session(<redacted>)")
+    }
+}
+
+/// A value the user must type during a login.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// How to ask for it.
+    pub field: Field,
+    /// How long the answer is awaited; the configured default when `None`.
+    pub expires_in: Option<Duration>,
+}
+
+/// Something the user must do outside of the application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserAction {
+    /// `qr` or `authorize-access`.
+    pub kind: String,
+    /// What to tell the user.
+    pub instructions: String,
+    /// For `qr`: the text to show as a QR code.
+    pub data: Option<String>,
+    /// How long there is time for it.
+    pub expires_in: Option<Duration>,
+}
+
+/// Why an institution did not do what was asked. Its code is one of the terminal failures of [`ExecutionStatus`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// The code clients see.
+    pub code: ExecutionStatus,
+    /// What happened and what to do, in English, fit for clients.
+    pub message: String,
+    /// The institution's own words, if any; shown to clients, never logged or put into events.
+    pub provider_message: Option<String>,
+}
+
+impl Failure {
+    /// A failure in our words.
+    pub fn new(code: ExecutionStatus, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            provider_message: None,
+        }
+    }
+}
+
+/// What to collect.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The product.
+    pub product: Product,
+    /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. Files ignore it.
+    pub windows: Vec<(String, Window)>,
+}
+
+/// A range of days, both inclusive, in the institution's local time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// First day.
+    pub from: NaiveDate,
+    /// Last day.
+    pub to: NaiveDate,
+}
+
+/// One piece of a product's stream.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    /// Accounts or cards.
+    Accounts(Vec<AccountRecord>),
+    /// Movements of the account with this key.
+    Transactions {
+        /// [`AccountRecord::key`] of their account.
+        account: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<TransactionRecord>,
+    },
+    /// What has been covered of an account's transactions.
+    Covered(Coverage),
+    /// The holder.
+    Identity(Box<IdentityRecord>),
+    /// Something the client should know although the product goes on.
+    Warning(Warning),
+}
+
+/// What clients are told of a connector.
+#[derive(Clone, Debug)]
+pub struct Descriptor {
+    /// Domain id, stable for ever.
+    pub id: i32,
+    /// Name of the institution.
+    pub name: &'static str,
+    /// Kind of institution.
+    pub kind: ConnectorKind,
+    /// ISO 3166 alpha-2, if it serves one country.
+    pub country: Option<&'static str>,
+    /// Home page.
+    pub institution_url: Option<&'static str>,
+    /// Logo.
+    pub image_url: Option<&'static str>,
+    /// Brand colour, hexadecimal without `#`.
+    pub primary_color: Option<&'static str>,
+    /// The login form, in display order.
+    pub credentials: Vec<Field>,
+    /// What it can collect, in the order of collection.
+    pub products: Vec<Product>,
+    /// Whether a question is asked during login.
+    pub has_mfa: bool,
+    /// Whether login happens at the institution's site.
+    pub oauth: bool,
+    /// Whether it is made up.
+    pub is_sandbox: bool,
+    /// Whether it goes through a regulated interface.
+    pub is_open_finance: bool,
+    /// How its rows behave when merged.
+    pub source: SourceKind,
+    /// How many days before the last complete collection a later run reads again.
+    pub overlap_days: u32,
+}
+
+/// How the rows of a connector behave when they are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// An institution: asked for a window, authoritative where it covered completely.
+    Institution,
+    /// A file: everything in it counts, nothing is deleted for lack of it, no run without a new one.
+    File,
+}
+
+/// Kind of institution.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConnectorKind {
+    /// A bank for persons.
+    PersonalBank,
+    /// A bank for companies.
+    BusinessBank,
+    /// A broker.
+    Investment,
+    /// An invoicing service.
+    Invoice,
+    /// A telephone company.
+    Telecommunication,
+    /// A platform of the digital economy.
+    DigitalEconomy,
+    /// A payment account.
+    PaymentAccount,
+    /// Anything else.
+    Other,
+}
+
+/// A value the user is asked for: a credential, or a question during login.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Key to send back in `parameters`.
+    pub name: String,
+    /// What people read.
+    pub label: String,
+    /// How to ask.
+    pub kind: FieldKind,
+    /// One-step MFA: must be fresh in every run.
+    pub mfa: bool,
+    /// May be left out.
+    pub optional: bool,
+    /// Regular expression that the whole value must match.
+    pub validation: Option<String>,
+    /// What to say when it does not.
+    pub validation_message: Option<String>,
+    /// An example.
+    pub placeholder: Option<String>,
+    /// A hint below the field.
+    pub assistive_text: Option<String>,
+    /// What to do; only on questions.
+    pub instructions: Option<String>,
+    /// Choices of a SELECT: value and label.
+    pub options: Vec<(String, String)>,
+    /// Base64 image, or the address to open.
+    pub data: Option<String>,
+}
+
+/// How a value is asked for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum FieldKind {
+    /// Shown while typed.
+    #[default]
+    Text,
+    /// Digits, kept as text.
+    Number,
+    /// Masked.
+    Password,
+    /// One of the options.
+    Select,
+    /// Show `data` as an image, answer in text.
+    Image,
+    /// The id of an upload.
+    File,
+    /// Open `data` in a browser.
+    Oauth,
+}
+
+/// All connectors, by id.
+#[derive(Clone)]
+pub struct Registry(Arc<BTreeMap<i32, Arc<dyn Connector>>>);
+
+impl Registry {
+    /// A registry of these connectors.
+    pub fn new(connectors: impl IntoIterator<Item = Arc<dyn Connector>>) -> Self {
+        Self(Arc::new(
+            connectors
+                .into_iter()
+                .map(|c| (c.descriptor().id, c))
+                .collect(),
+        ))
+    }
+
+    /// The connector with this id.
+    pub fn find(&self, id: i32) -> Option<&Arc<dyn Connector>> {
+        self.0.get(&id)
+    }
+
+    /// All of them, by ascending id.
+    pub fn list(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.0.values()
+    }
+}

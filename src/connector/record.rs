@@ -1,0 +1,131 @@
+//! Normalised records, as connectors hand them over.
+
+use chrono::NaiveDate;
+use entity::kind::{AccountSubtype, AccountType, TransactionStatus, TransactionType};
+use serde::{Deserialize, Serialize};
+
+use super::Window;
+use crate::{clock::Timestamp, money::Amount};
+
+/// An account or a card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountRecord {
+    /// What identifies it at the institution, stable between runs, unique within an Item.
+    pub key: String,
+    /// Family.
+    pub kind: AccountType,
+    /// Kind.
+    pub subtype: AccountSubtype,
+    /// As people know it: `branch/number`, or the last digits of a card.
+    pub number: String,
+    /// Generic name.
+    pub name: String,
+    /// Commercial name.
+    pub marketing_name: Option<String>,
+    /// BANK: available funds. CREDIT: what is owed, positive. `None` when the institution gives none.
+    pub balance: Option<Amount>,
+    /// ISO 4217; `XXX` when the institution names none.
+    pub currency_code: String,
+    /// Name of the holder.
+    pub owner: Option<String>,
+    /// Tax number of the holder.
+    pub tax_number: Option<String>,
+    /// `bankData` of the domain reference, as JSON with its field names; BANK accounts only.
+    pub bank_data: Option<serde_json::Value>,
+    /// `creditData` of the domain reference, as JSON with its field names; CREDIT accounts only.
+    pub credit_data: Option<serde_json::Value>,
+}
+
+/// A movement of an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransactionRecord {
+    /// The institution's own id; `None` makes the merge match by content.
+    pub id: Option<String>,
+    /// Instant, as far as known; midnight UTC of `posted_on` otherwise.
+    pub date: Timestamp,
+    /// The institution's local day.
+    pub posted_on: NaiveDate,
+    /// Cleaned text.
+    pub description: String,
+    /// Verbatim text, when it differs.
+    pub description_raw: Option<String>,
+    /// The holder's view: negative when DEBIT, on every kind of account.
+    pub amount: Amount,
+    /// Only when `currency_code` is not the account's.
+    pub amount_in_account_currency: Option<Amount>,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Direction.
+    pub kind: TransactionType,
+    /// Settled or not.
+    pub status: TransactionStatus,
+    /// Running balance.
+    pub balance: Option<Amount>,
+    /// The institution's code of the movement, such as a cheque number.
+    pub provider_code: Option<String>,
+}
+
+/// What a run has covered of one account's transactions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// [`AccountRecord::key`].
+    pub account: String,
+    /// The days read.
+    pub window: Window,
+    /// Whether every movement of those days was handed over.
+    pub complete: bool,
+}
+
+/// The holder of an Item.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// Full name.
+    pub full_name: Option<String>,
+    /// Name of the company.
+    pub company_name: Option<String>,
+    /// Tax or identity document.
+    pub document: Option<String>,
+    /// `CPF`, `CNPJ`, …
+    pub document_type: Option<String>,
+    /// Tax number of a company.
+    pub tax_number: Option<String>,
+    /// Day of birth.
+    pub birth_date: Option<NaiveDate>,
+    /// Occupation.
+    pub job_title: Option<String>,
+    /// Postal addresses: objects with the field names of the domain reference (`fullAddress`, `city`, …).
+    pub addresses: Vec<serde_json::Value>,
+    /// Telephone numbers.
+    pub phone_numbers: Vec<PhoneRecord>,
+    /// Electronic mail.
+    pub emails: Vec<EmailRecord>,
+}
+
+/// A telephone number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhoneRecord {
+    /// `Personal`, `Work`, `Residencial`.
+    pub kind: Option<String>,
+    /// The number.
+    pub value: String,
+}
+
+/// An address of electronic mail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmailRecord {
+    /// `Personal`, `Work`.
+    pub kind: Option<String>,
+    /// The address.
+    pub value: String,
+}
+
+/// Something a client should know about a product that went on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable code.
+    pub code: String,
+    /// What happened and what it means, in English.
+    pub message: String,
+    /// The institution's own words.
+    pub provider_message: Option<String>,
+}
