@@ -1,11 +1,9 @@
 //! Time and chance, as everything else sees them.
 //!
 //! All code asks the [`Clock`] and the [`Rng`] of the App and binds what they say as parameters, so that a test can run
-//! a month in seconds and repeat it from a seed. Instants are [`Timestamp`]s: whole milliseconds since 1970 UTC, the
-//! precision that clients see, stored as integers, so that order and equality mean the same on both engines.
+//! a month in seconds and repeat it from a seed. Instants are [`Timestamp`]s.
 
 use std::{
-    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -13,64 +11,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::Utc;
+pub use entity::time::Timestamp;
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
-
-/// An instant in whole milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(pub i64);
-
-impl Timestamp {
-    /// This instant plus a duration, saturating.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
-    }
-
-    /// This instant minus a duration, saturating.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
-    }
-
-    /// How long after `earlier` this is; zero when it is not.
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
-    }
-
-    /// The day in UTC.
-    pub fn date(self) -> NaiveDate {
-        self.to_utc().date_naive()
-    }
-
-    /// As a calendar instant.
-    pub fn to_utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
-    }
-}
-
-impl From<DateTime<Utc>> for Timestamp {
-    fn from(instant: DateTime<Utc>) -> Self {
-        Self(instant.timestamp_millis())
-    }
-}
-
-impl fmt::Display for Timestamp {
-    /// `2026-01-31T10:00:00.000Z`, the form of the public schema and of webhooks.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true))
-    }
-}
 
 /// Where time comes from: the system, or a test.
 #[derive(Clone)]

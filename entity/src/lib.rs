@@ -1,3 +1,27 @@
-//! Tables of Ponte: one file each, with models, relations and owner-scoped finders.
+//! Tables of Ponte: one file each, with its columns and its owner-scoped finder.
+//!
+//! Instants are [`time::Timestamp`]s; the closed vocabularies are in [`kind`].
 
+pub mod account;
+pub mod application;
+pub mod attempt;
+pub mod connect_token;
+pub mod consent;
+pub mod data_key;
+pub mod delivery;
+pub mod event;
+pub mod event_head;
+pub mod execution;
+pub mod idempotency_key;
+pub mod identity;
+pub mod item;
 pub mod kind;
+pub mod meta;
+pub mod staged_document;
+pub mod staged_transaction;
+pub mod system_key;
+pub mod time;
+pub mod transaction;
+pub mod upload;
+pub mod upload_chunk;
+pub mod webhook;

@@ -1,1 +1,23 @@
-//! x
+//! Schema changes, one file each, applied in order.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m20261124_000001_create_applications_and_keys;
+mod m20261124_000002_create_items_and_executions;
+mod m20261124_000003_create_products;
+mod m20261124_000004_create_events_and_webhooks;
+
+/// Brings a database to the schema that this binary knows, and back.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261124_000001_create_applications_and_keys::Migration),
+            Box::new(m20261124_000002_create_items_and_executions::Migration),
+            Box::new(m20261124_000003_create_products::Migration),
+            Box::new(m20261124_000004_create_events_and_webhooks::Migration),
+        ]
+    }
+}

@@ -1,0 +1,40 @@
+//! Applications: the customers of a Ponte, owners of everything else.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{kind::Environment, time::Timestamp};
+
+/// A row of `application`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "application")]
+pub struct Model {
+    /// Also the `clientId`.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub environment: Environment,
+    /// Hours between automatic runs; null turns them off.
+    pub auto_sync_hours: Option<i32>,
+    /// Keyed hash of the client secret.
+    pub secret_hash: Vec<u8>,
+    /// Every issued token carries it; raising it ends them all.
+    pub token_version: i32,
+    /// Sealed secret that signs deliveries to `webhookUrl`s.
+    pub webhook_secret: Vec<u8>,
+    /// Sealed secret that still signs during an overlap.
+    pub previous_webhook_secret: Option<Vec<u8>>,
+    /// End of the overlap.
+    pub previous_webhook_secret_until: Option<Timestamp>,
+    /// Since when nothing of it is served.
+    pub disabled_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// None: statements join by id where they need to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,53 @@
+//! An event for one endpoint.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{kind::DeliveryStatus, time::Timestamp};
+
+/// A row of `delivery`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "delivery")]
+pub struct Model {
+    /// Identity.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Owner.
+    pub application_id: Uuid,
+    /// The event.
+    pub event_id: Uuid,
+    /// The registered webhook; null for an Item's own endpoint.
+    pub webhook_id: Option<Uuid>,
+    /// What makes it unique beside the event: the webhook's id, or `url`.
+    pub target: String,
+    /// The event's Item.
+    pub item_id: Option<Uuid>,
+    /// Endpoint.
+    pub url: String,
+    /// Where it stands.
+    pub status: DeliveryStatus,
+    /// How many have been made.
+    pub attempts: i32,
+    /// When it is due; null once ended.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Until when a worker has it.
+    pub lease_until: Option<Timestamp>,
+    /// Fencing: raised by each claim.
+    pub epoch: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Last change.
+    pub updated_at: Timestamp,
+}
+
+/// None: statements join by id where they need to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Entity {
+    /// Only what belongs to this application.
+    pub fn owned_by(application_id: Uuid) -> Select<Self> {
+        Self::find().filter(Column::ApplicationId.eq(application_id))
+    }
+}

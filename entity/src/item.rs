@@ -1,0 +1,91 @@
+//! Items: a user's connection through a connector.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{kind::ExecutionStatus, time::Timestamp};
+
+/// A row of `item`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "item")]
+pub struct Model {
+    /// Identity.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Owner.
+    pub application_id: Uuid,
+    /// The domain's id of the connector.
+    pub connector_id: i32,
+    /// The connect token it was made with.
+    pub connect_token_id: Option<Uuid>,
+    /// The application's name for its user.
+    pub client_user_id: Option<String>,
+    /// Told of all its events.
+    pub webhook_url: Option<String>,
+    /// Where an OAuth login ends.
+    pub oauth_redirect_uri: Option<String>,
+    /// Requested products, in order of collection.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub products: Json,
+    /// Sealed parameters; null when none are kept.
+    pub credentials: Option<Vec<u8>>,
+    /// Keyed digest that finds equal credentials without opening them.
+    pub credentials_digest: Option<Vec<u8>>,
+    /// Keyed digest of the one-step MFA values of the last run.
+    pub mfa_digest: Option<Vec<u8>>,
+    /// Of the latest execution; the status is derived from it.
+    pub execution_status: ExecutionStatus,
+    /// Of the latest execution.
+    pub error_code: Option<ExecutionStatus>,
+    /// What happened, in our words.
+    pub error_message: Option<String>,
+    /// What happened, in the institution's words.
+    pub error_provider_message: Option<String>,
+    /// The question the user must answer now.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub parameter: Option<Json>,
+    /// Until when.
+    pub parameter_expires_at: Option<Timestamp>,
+    /// What the user must do now.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub user_action: Option<Json>,
+    /// Until when.
+    pub user_action_expires_at: Option<Timestamp>,
+    /// Per requested product, of the latest execution.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub status_detail: Json,
+    /// Executions in a row that ended in LOGIN_ERROR.
+    pub failed_logins: i32,
+    /// Executions in a row that failed.
+    pub failed_runs: i32,
+    /// When the latest execution ended.
+    pub last_ended_at: Option<Timestamp>,
+    /// Last successful collection.
+    pub last_updated_at: Option<Timestamp>,
+    /// Whether a run has ever succeeded.
+    pub collected_once: bool,
+    /// When automatic runs were turned off.
+    pub auto_sync_disabled_at: Option<Timestamp>,
+    /// End of a regulated consent.
+    pub consent_expires_at: Option<Timestamp>,
+    /// The last `itemSequence` given out.
+    pub event_sequence: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Last change of the row.
+    pub updated_at: Timestamp,
+    /// Set while its data is being purged.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// None: statements join by id where they need to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Entity {
+    /// Only what belongs to this application.
+    pub fn owned_by(application_id: Uuid) -> Select<Self> {
+        Self::find().filter(Column::ApplicationId.eq(application_id))
+    }
+}

@@ -1,0 +1,65 @@
+//! Transactions that a run has read and not yet merged.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{
+    kind::{TransactionStatus, TransactionType},
+    time::Timestamp,
+};
+
+/// A row of `staged_transaction`.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "staged_transaction")]
+pub struct Model {
+    /// The run.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub execution_id: Uuid,
+    /// Key of their account.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub account_key: String,
+    /// What a row is matched by.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub row_key: String,
+    /// Of all that can change.
+    pub digest: Vec<u8>,
+    /// The institution's id.
+    pub provider_id: Option<String>,
+    /// Instant.
+    pub date: Timestamp,
+    /// Local day.
+    pub posted_on: Date,
+    /// Cleaned text.
+    pub description: String,
+    /// Verbatim text.
+    pub description_raw: Option<String>,
+    /// Folded text.
+    pub search_text: String,
+    /// Whole units.
+    pub amount_units: i64,
+    /// Billionths.
+    pub amount_nanos: i32,
+    /// In the account's currency.
+    pub account_amount_units: Option<i64>,
+    /// In the account's currency.
+    pub account_amount_nanos: Option<i32>,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Direction.
+    pub kind: TransactionType,
+    /// Settled or not.
+    pub status: TransactionStatus,
+    /// Running balance.
+    pub balance_units: Option<i64>,
+    /// Running balance.
+    pub balance_nanos: Option<i32>,
+    /// The institution's code.
+    pub provider_code: Option<String>,
+    /// The id the row gets if it is new.
+    pub new_id: Uuid,
+}
+
+/// None: statements join by id where they need to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

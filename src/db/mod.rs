@@ -1,0 +1,222 @@
+//! The database, and the only SQL that is written by hand or differs between engines.
+//!
+//! One model over two engines: SQLite embedded (one writer connection, a pool of readers, WAL) and PostgreSQL (one
+//! pool). Write transactions begin with [`Db::begin`], which takes SQLite's write lock at once instead of failing
+//! half-way. Statements are counted ([`Db::statements`]), never logged with values.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use entity::time::Timestamp;
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+
+use crate::error::{Error, Result};
+
+/// Which engine is behind a [`Db`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded, in one file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Connections to the database.
+#[derive(Clone)]
+pub struct Db {
+    engine: Engine,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    statements: Arc<AtomicU64>,
+}
+
+impl Db {
+    /// Opens the database behind a `sqlite:` or `postgres:` URL, creating a missing SQLite file.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let engine = if url.starts_with("sqlite:") {
+            Engine::Sqlite
+        } else {
+            Engine::Postgres
+        };
+        let statements = Arc::new(AtomicU64::new(0));
+        let (writer, reader) = match engine {
+            Engine::Sqlite => {
+                let writer = counted(open_sqlite(url, 1, false).await?, &statements);
+                let reader = counted(open_sqlite(url, connections, true).await?, &statements);
+                check_sqlite(&writer).await?;
+                (writer, reader)
+            }
+            Engine::Postgres => {
+                let pool = counted(open_postgres(url, connections).await?, &statements);
+                (pool.clone(), pool)
+            }
+        };
+        Ok(Self {
+            engine,
+            writer,
+            reader,
+            statements,
+        })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// A connection for statements that only read. What was committed before is visible.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// A connection for a single writing statement; more than one belong into [`Db::begin`].
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Begins a write transaction. Dropping it rolls back.
+    ///
+    /// The caller runs in a task of its own: a future that a disconnecting client can drop must not hold one.
+    pub async fn begin(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.engine == Engine::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// How many statements have been sent so far.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Applies outstanding migrations, one node at a time.
+    pub async fn migrate(&self) -> Result<()> {
+        match self.engine {
+            // The schema changes of SQLite run on the single writer; a second process waits for its lock.
+            Engine::Sqlite => Ok(Migrator::up(&self.writer, None).await?),
+            Engine::Postgres => {
+                let lock = self.begin().await?;
+                lock.execute_unprepared("SELECT pg_advisory_xact_lock(7077073)")
+                    .await?;
+                Migrator::up(&self.writer, None).await?;
+                lock.commit().await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// The time that a PostgreSQL server shows; `None` on SQLite, whose only clock is this machine's.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>> {
+        if self.engine == Engine::Sqlite {
+            return Ok(None);
+        }
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS millis";
+        let row = self
+            .reader
+            .query_one_raw(Statement::from_string(DbBackend::Postgres, sql))
+            .await?;
+        Ok(row
+            .map(|row| row.try_get::<i64>("", "millis"))
+            .transpose()?
+            .map(Timestamp))
+    }
+}
+
+fn counted(mut connection: DatabaseConnection, statements: &Arc<AtomicU64>) -> DatabaseConnection {
+    let statements = statements.clone();
+    connection.set_metric_callback(move |_| {
+        statements.fetch_add(1, Ordering::Relaxed);
+    });
+    connection
+}
+
+async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .acquire_timeout(Duration::from_secs(30))
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            sqlite
+                .create_if_missing(!read_only)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(30))
+                .pragma("secure_delete", "ON")
+                .pragma("temp_store", "MEMORY")
+                .pragma("cache_size", "-16000")
+                .pragma("query_only", if read_only { "ON" } else { "OFF" })
+        });
+    Ok(Database::connect(options).await?)
+}
+
+async fn check_sqlite(writer: &DatabaseConnection) -> Result<()> {
+    for (pragma, expected) in [
+        ("journal_mode", "wal"),
+        ("synchronous", "2"),
+        ("foreign_keys", "1"),
+        ("secure_delete", "1"),
+    ] {
+        let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {pragma}"));
+        let row = writer
+            .query_one_raw(statement)
+            .await?
+            .ok_or_else(|| Error::internal("SQLite answers no pragma"))?;
+        let shown = match row.try_get_by_index::<String>(0) {
+            Ok(text) => text,
+            Err(_) => row.try_get_by_index::<i64>(0)?.to_string(),
+        };
+        if shown != expected {
+            return Err(Error::internal(format!(
+                "SQLite keeps {pragma} at {shown} instead of {expected}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn open_postgres(url: &str, connections: u32) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .acquire_timeout(Duration::from_secs(10))
+        .set_application_name("ponte")
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.options([("idle_in_transaction_session_timeout", "60s")])
+        })
+        // A future that is dropped while BEGIN is under way hands back a connection inside an open transaction.
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_release(|connection, _| {
+                Box::pin(async move {
+                    sqlx::Executor::execute(&mut *connection, "ROLLBACK").await?;
+                    Ok(true)
+                })
+            })
+        });
+    Ok(Database::connect(options).await?)
+}
