@@ -6,6 +6,7 @@
 //! given: it knows no database and no GraphQL.
 
 mod record;
+pub mod validate;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
