@@ -6,6 +6,7 @@
 //! given: it knows no database and no GraphQL.
 
 mod record;
+mod sandbox;
 pub mod validate;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -331,6 +332,15 @@ impl Registry {
                 .map(|c| (c.descriptor().id, c))
                 .collect(),
         ))
+    }
+
+    /// The connectors that are built in, one line each.
+    pub fn builtin() -> Self {
+        Self::new([
+            sandbox::plain(),
+            sandbox::one_step_mfa(),
+            sandbox::two_step_mfa(),
+        ])
     }
 
     /// The connector with this id.

@@ -1,0 +1,342 @@
+//! The made-up bank as a user sees it on one day.
+//!
+//! What the bank shows on a day is a function of the seed and that day, and nothing else: a run repeated on the same day
+//! sees the same, and no state is kept. Movements live as those of real institutions do:
+//!
+//! - the rows of the last two days are PENDING and settle later, those of the card under a text that differs a little;
+//! - texts of the checking accounts are completed one day after a row appears;
+//! - a pre-authorisation on every third day is gone one or two days later;
+//! - rows of checking accounts have ids, rows of the card have none.
+//!
+//! Balances are opening plus settled rows.
+
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta};
+use entity::kind::{AccountSubtype, AccountType, TransactionStatus, TransactionType};
+use serde_json::json;
+
+use super::{
+    bulk::Bulk,
+    dice::Seed,
+    holder,
+    ledger::{self, Book, REAL, Row, days, first_of_month},
+    persona::Household,
+};
+use crate::{
+    clock::Timestamp,
+    connector::{AccountRecord, IdentityRecord, TransactionRecord, Window},
+    money::Amount,
+};
+
+/// How many days the bank shows, today included.
+pub(super) const HISTORY_DAYS: u64 = 365;
+
+const CREDIT_LIMIT: i64 = 15_000 * REAL;
+const OVERDRAFT_LIMIT: i64 = 1_000 * REAL;
+const MINIMUM_PAYMENT_PERCENT: i64 = 15;
+
+const KEYS: u64 = u64::from_be_bytes(*b"keys    ");
+const NUMBERS: u64 = u64::from_be_bytes(*b"numbers ");
+const IDS: u64 = u64::from_be_bytes(*b"row ids ");
+
+const MOST_ROWS_OF_A_DAY: i64 = 1_000;
+
+/// What a user sees at the bank on one day.
+pub(super) struct Bank {
+    seed: Seed,
+    household: Household,
+    today: NaiveDate,
+}
+
+impl Bank {
+    /// The bank as this user sees it today.
+    pub(super) fn new(seed: Seed, household: Household, today: NaiveDate) -> Self {
+        Self {
+            seed,
+            household,
+            today,
+        }
+    }
+
+    /// What this user has there.
+    pub(super) fn household(&self) -> &Household {
+        &self.household
+    }
+
+    /// The holder.
+    pub(super) fn identity(&self) -> IdentityRecord {
+        holder::identity(self.seed)
+    }
+
+    /// The checking accounts.
+    pub(super) fn checking_accounts(&self) -> Vec<AccountRecord> {
+        (0..self.household.checking_accounts)
+            .map(|which| self.checking_account(which))
+            .collect()
+    }
+
+    /// The card.
+    pub(super) fn card(&self) -> AccountRecord {
+        let seed = self.seed;
+        let settled_to = self.settled_to();
+        let owed = ledger::owed(seed, settled_to);
+        let reserved: i64 = self
+            .visible(Book::Card, settled_to + Days::new(1), self.today)
+            .filter(|(_, _, row)| row.cents < 0)
+            .map(|(_, _, row)| -row.cents)
+            .sum();
+        let month = first_of_month(self.today);
+        let (closing_month, closed_month) = if self.today.day() <= ledger::CLOSES_ON {
+            (month, month - Months::new(1))
+        } else {
+            (ledger::next_month(self.today), month)
+        };
+        let limit = text(CREDIT_LIMIT);
+        let available = text(CREDIT_LIMIT - owed - reserved);
+        let number = format!(
+            "{:04}",
+            seed.dice(Book::Card.subject(NUMBERS), 0).between(0, 9_999)
+        );
+        let holder = self.identity();
+        AccountRecord {
+            key: self.key(Book::Card),
+            kind: AccountType::Credit,
+            subtype: AccountSubtype::CreditCard,
+            name: "Cartão de Crédito".to_owned(),
+            marketing_name: Some("Ponte Mastercard Platinum".to_owned()),
+            balance: Some(Amount::from_cents(owed)),
+            currency_code: "BRL".to_owned(),
+            owner: holder.full_name,
+            tax_number: holder.document,
+            bank_data: None,
+            credit_data: Some(json!({
+                "level": "PLATINUM",
+                "brand": "MASTERCARD",
+                "balanceCloseDate": closing_month + Days::new(u64::from(ledger::CLOSES_ON - 1)),
+                "balanceDueDate": closing_month + Days::new(u64::from(ledger::DUE_ON - 1)),
+                "availableCreditLimit": available,
+                "creditLimit": limit,
+                "isLimitFlexible": false,
+                "minimumPayment": text(ledger::bill(seed, closed_month) * MINIMUM_PAYMENT_PERCENT / 100),
+                "balanceForeignCurrency": text(0),
+                "status": "ACTIVE",
+                "holderType": "MAIN",
+                "additionalCards": [],
+                "disaggregatedCreditLimits": [{
+                    "creditLineLimitType": "LIMITE_CREDITO_TOTAL",
+                    "consolidationType": "CONSOLIDADO",
+                    "identificationNumber": number,
+                    "isLimitFlexible": false,
+                    "usedAmount": text(owed + reserved),
+                    "usedAmountCurrencyCode": "BRL",
+                    "limitAmount": limit,
+                    "limitAmountCurrencyCode": "BRL",
+                    "availableAmount": available,
+                    "availableAmountCurrencyCode": "BRL",
+                }],
+            })),
+            number,
+        }
+    }
+
+    /// The part of a window that the bank can show.
+    pub(super) fn clamp(&self, window: Window) -> Option<Window> {
+        let history = self.history();
+        let clamped = Window {
+            from: window.from.max(history.from),
+            to: window.to.min(history.to),
+        };
+        (clamped.from <= clamped.to).then_some(clamped)
+    }
+
+    /// The book with this key.
+    pub(super) fn find(&self, key: &str) -> Option<Book> {
+        (0..self.household.checking_accounts)
+            .map(Book::Checking)
+            .chain([Book::Card])
+            .find(|book| self.key(*book) == key)
+    }
+
+    /// The movements of a window, by day.
+    pub(super) fn transactions(
+        &self,
+        book: Book,
+        window: Window,
+    ) -> Box<dyn Iterator<Item = TransactionRecord> + Send> {
+        if let Some(thousands) = self.bulk_of(book) {
+            return Box::new(Bulk::new(self.seed, thousands, window));
+        }
+        let opened = match book {
+            Book::Checking(_) => first_of_month(window.from),
+            Book::Card => window.from,
+        };
+        let mut running = ledger::opening(self.seed, book, opened);
+        let mut records = Vec::new();
+        for (day, ordinal, row) in self.visible(book, opened, window.to) {
+            let age = self.age(day);
+            let settled = age >= ledger::SETTLES_AFTER;
+            if settled {
+                running += row.cents;
+            }
+            if day < window.from {
+                continue;
+            }
+            let status = if settled {
+                TransactionStatus::Posted
+            } else {
+                TransactionStatus::Pending
+            };
+            let (id, balance) = match book {
+                Book::Checking(_) => (
+                    Some(self.row_id(book, day, ordinal)),
+                    settled.then(|| Amount::from_cents(running)),
+                ),
+                Book::Card => (None, None),
+            };
+            records.push(TransactionRecord {
+                balance,
+                ..record(id, day, row.text_at(age).to_owned(), row.cents, status)
+            });
+        }
+        Box::new(records.into_iter())
+    }
+
+    fn checking_account(&self, which: u8) -> AccountRecord {
+        let book = Book::Checking(which);
+        let (settled, pending) = self.checking_balance(book);
+        let mut digits = self.seed.dice(book.subject(NUMBERS), 0);
+        let number = format!(
+            "0001/{:07}-{}",
+            digits.between(0, 9_999_999),
+            digits.between(0, 9)
+        );
+        let holder = self.identity();
+        let marketing_name = match which {
+            0 => "Ponte Conta".to_owned(),
+            more => format!("Ponte Conta {}", more + 1),
+        };
+        AccountRecord {
+            key: self.key(book),
+            kind: AccountType::Bank,
+            subtype: AccountSubtype::CheckingAccount,
+            name: "Conta Corrente".to_owned(),
+            marketing_name: Some(marketing_name),
+            balance: Some(Amount::from_cents(settled)),
+            currency_code: "BRL".to_owned(),
+            owner: holder.full_name,
+            tax_number: holder.document,
+            bank_data: Some(json!({
+                "transferNumber": format!("999/{number}"),
+                "closingBalance": text(settled + pending),
+                "automaticallyInvestedBalance": text(0),
+                "overdraftContractedLimit": text(OVERDRAFT_LIMIT),
+                "overdraftUsedLimit": text((-settled).clamp(0, OVERDRAFT_LIMIT)),
+                "unarrangedOverdraftAmount": text((-settled - OVERDRAFT_LIMIT).max(0)),
+                "hasReservedBalance": false,
+                "reservedBalances": [],
+            })),
+            credit_data: None,
+            number,
+        }
+    }
+
+    /// What has settled, and what the pending rows come to, in cents.
+    fn checking_balance(&self, book: Book) -> (i64, i64) {
+        if let Some(thousands) = self.bulk_of(book) {
+            return (Bulk::balance(self.seed, thousands, self.history()), 0);
+        }
+        let opened = first_of_month(self.settled_to());
+        let (mut settled, mut pending) = (ledger::opening(self.seed, book, opened), 0);
+        for (day, _, row) in self.visible(book, opened, self.today) {
+            if self.age(day) >= ledger::SETTLES_AFTER {
+                settled += row.cents;
+            } else {
+                pending += row.cents;
+            }
+        }
+        (settled, pending)
+    }
+
+    /// The rows that can be seen today, with their day and their place in it.
+    fn visible(
+        &self,
+        book: Book,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> impl Iterator<Item = (NaiveDate, i64, Row)> {
+        days(from, to).flat_map(move |day| {
+            let age = self.age(day);
+            (0..)
+                .zip(ledger::rows(self.seed, book, day))
+                .filter(move |(_, row)| row.gone_at.is_none_or(|gone_at| age < gone_at))
+                .map(move |(ordinal, row)| (day, ordinal, row))
+        })
+    }
+
+    fn bulk_of(&self, book: Book) -> Option<i64> {
+        self.household
+            .bulk_thousands
+            .filter(|_| book == Book::Checking(0))
+    }
+
+    fn history(&self) -> Window {
+        Window {
+            from: self.today - Days::new(HISTORY_DAYS - 1),
+            to: self.today,
+        }
+    }
+
+    fn age(&self, day: NaiveDate) -> i64 {
+        (self.today - day).num_days()
+    }
+
+    fn settled_to(&self) -> NaiveDate {
+        self.today - TimeDelta::days(ledger::SETTLES_AFTER)
+    }
+
+    fn key(&self, book: Book) -> String {
+        let kind = match book {
+            Book::Checking(_) => "checking",
+            Book::Card => "card",
+        };
+        let number = self.seed.dice(book.subject(KEYS), 0).roll();
+        format!("{kind}-{number:016x}")
+    }
+
+    fn row_id(&self, book: Book, day: NaiveDate, ordinal: i64) -> String {
+        let place = ledger::day_number(day) * MOST_ROWS_OF_A_DAY + ordinal;
+        let mut dice = self.seed.dice(book.subject(IDS), place);
+        format!("{:016x}{:016x}", dice.roll(), dice.roll())
+    }
+}
+
+/// A movement in reais.
+pub(super) fn record(
+    id: Option<String>,
+    day: NaiveDate,
+    description: String,
+    cents: i64,
+    status: TransactionStatus,
+) -> TransactionRecord {
+    TransactionRecord {
+        id,
+        date: Timestamp::from(day.and_time(NaiveTime::MIN).and_utc()),
+        posted_on: day,
+        description,
+        description_raw: None,
+        amount: Amount::from_cents(cents),
+        amount_in_account_currency: None,
+        currency_code: "BRL".to_owned(),
+        kind: if cents < 0 {
+            TransactionType::Debit
+        } else {
+            TransactionType::Credit
+        },
+        status,
+        balance: None,
+        provider_code: None,
+    }
+}
+
+fn text(cents: i64) -> String {
+    Amount::from_cents(cents).to_string()
+}
