@@ -6,3 +6,4 @@ pub mod connector;
 pub mod db;
 pub mod error;
 pub mod money;
+pub mod webhook;
