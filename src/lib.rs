@@ -5,5 +5,6 @@ pub mod config;
 pub mod connector;
 pub mod db;
 pub mod error;
+pub mod http;
 pub mod money;
 pub mod webhook;
