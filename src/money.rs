@@ -95,13 +95,12 @@ impl FromStr for Amount {
     fn from_str(text: &str) -> Result<Self, AmountError> {
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let well_formed = (!whole.is_empty() || !fraction.is_empty())
-            && whole
-                .bytes()
-                .chain(fraction.bytes())
-                .all(|b| b.is_ascii_digit())
-            && !(digits.contains('.') && fraction.is_empty());
-        if !well_formed {
+        let only_digits = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|b| b.is_ascii_digit());
+        let nothing_after_point = fraction.is_empty() && (whole.is_empty() || digits.contains('.'));
+        if !only_digits || nothing_after_point {
             return Err(AmountError::Malformed);
         }
         let whole = whole.trim_start_matches('0');
@@ -142,6 +141,19 @@ impl fmt::Display for Amount {
             self.units.unsigned_abs(),
             &fraction[..kept]
         )
+    }
+}
+
+impl serde::Serialize for Amount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Model {
     /// Per requested product, of the latest execution.
     #[sea_orm(column_type = "JsonBinary")]
     pub status_detail: Json,
-    /// Executions in a row that ended in LOGIN_ERROR.
+    /// Executions in a row that ended in `LOGIN_ERROR`.
     pub failed_logins: i32,
     /// Executions in a row that failed.
     pub failed_runs: i32,

@@ -15,7 +15,7 @@ pub struct Model {
     pub application_id: Uuid,
     /// Endpoint.
     pub url: String,
-    /// Event types; null means all but ITEM_STATUS_CHANGED.
+    /// Event types; null means all but `ITEM_STATUS_CHANGED`.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub events: Option<Json>,
     /// The owner's words.

@@ -53,6 +53,10 @@ const INDEXES: [&str; 12] = [
     "CREATE INDEX idempotency_key_item ON idempotency_key (item_id)",
 ];
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table after the other reads best"
+)]
 fn tables() -> Vec<TableCreateStatement> {
     vec![
         Table::create()
