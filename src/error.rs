@@ -110,6 +110,9 @@ pub enum Error {
         /// Name of the parameter that is asked for.
         expected: String,
     },
+    /// Another worker has taken over the execution, or it has ended.
+    #[error("internal error")]
+    LeaseLost,
     /// A fault of ours.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -137,6 +140,17 @@ impl Error {
         }
     }
 
+    /// Logs the chain of causes, once, where it is handled.
+    pub fn log(&self, place: &'static str) {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(place, error = %self, causes = causes.join(": "), "failed");
+    }
+
     /// The stable public code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -161,7 +175,7 @@ impl Error {
             Self::ItemMfaAlreadyProvided => "ITEM_MFA_ALREADY_PROVIDED",
             Self::ItemMfaExpired => "ITEM_MFA_EXPIRED",
             Self::ItemMfaParameterExpectedMismatch { .. } => "ITEM_MFA_PARAMETER_EXPECTED_MISMATCH",
-            Self::Internal(_) => "INTERNAL_ERROR",
+            Self::LeaseLost | Self::Internal(_) => "INTERNAL_ERROR",
         }
     }
 
@@ -201,6 +215,7 @@ impl Error {
             | Self::ItemMfaNotFound
             | Self::ItemMfaAlreadyProvided
             | Self::ItemMfaExpired
+            | Self::LeaseLost
             | Self::Internal(_) => {}
         }
         map

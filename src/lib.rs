@@ -1,10 +1,19 @@
 //! Ponte, a self-hosted open-finance gateway.
 
+pub mod app;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod db;
 pub mod error;
+pub mod event;
+pub mod graphql;
 pub mod http;
+pub mod item;
+pub mod metrics;
 pub mod money;
+pub mod product;
+pub mod sync;
+pub mod vault;
 pub mod webhook;

@@ -8,7 +8,7 @@ use super::Window;
 use crate::{clock::Timestamp, money::Amount};
 
 /// An account or a card.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccountRecord {
     /// What identifies it at the institution, stable between runs, unique within an Item.
     pub key: String,

@@ -4,6 +4,10 @@
 //! pool). Write transactions begin with [`Db::begin`], which takes SQLite's write lock at once instead of failing
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
+pub mod event;
+pub mod execution;
+pub mod merge;
+
 use std::{
     sync::{
         Arc,
@@ -20,6 +24,9 @@ use sea_orm::{
 };
 
 use crate::error::{Error, Result};
+
+const MIGRATION_LOCK: i64 = 7_077_073;
+const KEY_CREATION_LOCK: i64 = 7_077_074;
 
 /// Which engine is behind a [`Db`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +80,14 @@ impl Db {
         self.engine
     }
 
+    /// The same, as SeaORM names it.
+    pub fn backend(&self) -> DbBackend {
+        match self.engine {
+            Engine::Sqlite => DbBackend::Sqlite,
+            Engine::Postgres => DbBackend::Postgres,
+        }
+    }
+
     /// A connection for statements that only read. What was committed before is visible.
     pub fn read(&self) -> &DatabaseConnection {
         &self.reader
@@ -95,6 +110,31 @@ impl Db {
         Ok(self.writer.begin_with_options(options).await?)
     }
 
+    /// Lets one node at a time make keys that a new database lacks.
+    pub async fn lock_key_creation(&self, txn: &DatabaseTransaction) -> Result<()> {
+        self.lock(txn, KEY_CREATION_LOCK).await
+    }
+
+    /// Holds, until the transaction ends, the lock of a value that has no row of its own, by its digest.
+    pub async fn lock_digest(&self, txn: &DatabaseTransaction, digest: &[u8; 32]) -> Result<()> {
+        let (head, _) = digest.split_first_chunk().expect("32 bytes begin with 8");
+        self.lock(txn, i64::from_be_bytes(*head)).await
+    }
+
+    /// SQLite's single writer needs no such lock.
+    async fn lock(&self, txn: &DatabaseTransaction, number: i64) -> Result<()> {
+        if self.engine == Engine::Postgres {
+            let sql = "SELECT pg_advisory_xact_lock($1)";
+            txn.execute_raw(Statement::from_sql_and_values(
+                DbBackend::Postgres,
+                sql,
+                [number.into()],
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
     /// How many statements have been sent so far.
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
@@ -107,13 +147,22 @@ impl Db {
             Engine::Sqlite => Ok(Migrator::up(&self.writer, None).await?),
             Engine::Postgres => {
                 let lock = self.begin().await?;
-                lock.execute_unprepared("SELECT pg_advisory_xact_lock(7077073)")
-                    .await?;
+                self.lock(&lock, MIGRATION_LOCK).await?;
                 Migrator::up(&self.writer, None).await?;
                 lock.commit().await?;
                 Ok(())
             }
         }
+    }
+
+    /// Empties SQLite's write-ahead log, so that nothing that was deleted stays in it; a busy log is left for next time.
+    pub async fn truncate_log(&self) -> Result<()> {
+        if self.engine == Engine::Sqlite {
+            self.writer
+                .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
+                .await?;
+        }
+        Ok(())
     }
 
     /// Whether the database answers.

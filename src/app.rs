@@ -1,0 +1,262 @@
+//! The App: everything a node consists of, its start and its graceful stop.
+
+use std::{future::Future, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+
+use entity::meta;
+use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
+use secrecy::ExposeSecret as _;
+use tokio::sync::{Notify, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    auth::{Applications, Attempts},
+    clock::{Clock, Rng},
+    config::{Config, sqlite_path},
+    connector::Registry,
+    db::{Db, Engine},
+    error::{Error, Result},
+    event::{self, feed::Feed},
+    item, sync,
+    vault::Vault,
+    webhook::{self, egress},
+};
+
+/// How often a node looks for revoked tokens, disabled applications and new keys.
+pub const BEAT: Duration = Duration::from_secs(2);
+/// How often a node measures its clock against the database's.
+const CLOCK_BEATS: u32 = 30;
+
+/// Everything a node consists of; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] holds.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// The database.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub rng: Rng,
+    /// Keys.
+    pub vault: Vault,
+    /// Connectors.
+    pub connectors: Registry,
+    /// The applications as last read.
+    pub applications: Applications,
+    /// Failed attempts at client secrets.
+    pub attempts: Attempts,
+    /// Who follows the log on this node.
+    pub feed: Feed,
+    /// Where webhooks may connect to.
+    pub egress: egress::Client,
+    /// Which log this is; a restored backup has another.
+    pub log_id: Uuid,
+    /// Hints to the workers of this node.
+    pub wakes: Wakes,
+    /// Moves at every beat, after the applications have been read again.
+    pub beat: watch::Sender<u64>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Hints that there is something to do. They may be lost; the workers look by themselves at a slow beat.
+#[derive(Default)]
+pub struct Wakes {
+    /// Events were committed.
+    pub relay: Wake,
+    /// Executions are due.
+    pub sync: Wake,
+    /// Deliveries are due.
+    pub delivery: Wake,
+    /// Items were deleted.
+    pub purge: Wake,
+}
+
+/// A hint to one worker.
+#[derive(Default)]
+pub struct Wake(Notify);
+
+impl Wake {
+    /// Gives the hint.
+    pub fn notify(&self) {
+        self.0.notify_one();
+    }
+
+    /// Returns at the next hint, after `beat`, or when the node stops.
+    pub async fn wait(&self, app: &App, beat: Duration) {
+        tokio::select! {
+            () = self.0.notified() => {}
+            () = tokio::time::sleep(beat) => {}
+            () = app.stopping() => {}
+        }
+    }
+}
+
+impl App {
+    /// Opens the database, migrates it if the settings say so, opens the vault. Starts no work.
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        rng: Rng,
+        connectors: Registry,
+    ) -> Result<Self> {
+        let url = config.database_url.expose_secret();
+        if config.engine == Engine::Sqlite {
+            let path = PathBuf::from(sqlite_path(url));
+            if let Some(folder) = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+            {
+                std::fs::create_dir_all(folder).map_err(|error| {
+                    Error::internal(format!(
+                        "cannot create the folder {}: {error}",
+                        folder.display()
+                    ))
+                })?;
+            }
+        }
+        let db = Db::connect(url, config.database_connections).await?;
+        if config.migrate {
+            db.migrate().await?;
+        }
+        if let Some(time) = db.server_time().await? {
+            clock.follow(time);
+        }
+        let vault = Vault::open(&db, config.master_key.clone(), clock.clone(), rng.clone()).await?;
+        let log_id = log_id(&db, &clock, &rng).await?;
+        let applications = Applications::default();
+        applications.refresh(&db).await?;
+        Ok(Self(Arc::new(Parts {
+            attempts: Attempts::new(config.secret_attempts_per_minute),
+            egress: egress::Client::new(egress::Policy::new(config.webhook_allow_networks.clone()))
+                .map_err(Error::internal)?,
+            config,
+            db,
+            clock,
+            rng,
+            vault,
+            connectors,
+            applications,
+            feed: Feed::default(),
+            log_id,
+            wakes: Wakes::default(),
+            beat: watch::Sender::new(0),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })))
+    }
+
+    /// Starts the loops that the node's roles ask for.
+    pub fn start(&self) {
+        self.spawn(beat(self.clone()));
+        self.spawn(event::relay::run(self.clone()));
+        if self.config.api {
+            self.spawn(event::feed::run(self.clone()));
+        }
+        if self.config.worker {
+            self.spawn(sync::run(self.clone()));
+            self.spawn(item::purge::run(self.clone()));
+            self.spawn(webhook::delivery::run(self.clone()));
+        }
+    }
+
+    /// Runs something in the background that [`App::stop`] waits for.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Runs a unit of work that writes, in a task of its own: a client that disconnects cannot cancel it half-way.
+    pub async fn unit<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.tasks.spawn(work).await.map_err(Error::internal)?
+    }
+
+    /// Whether the node has not been asked to stop.
+    pub fn running(&self) -> bool {
+        !self.stop.is_cancelled()
+    }
+
+    /// Returns once the node has been asked to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Asks everything to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+
+    /// Returns once everything has stopped.
+    pub async fn stopped(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Logs why a worker failed, and waits a little before it goes on.
+    pub async fn log_and_pause(&self, worker: &'static str, error: &Error) {
+        error.log(worker);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = self.stopping() => {}
+        }
+    }
+}
+
+async fn beat(app: App) {
+    let mut beats = 0_u32;
+    while app.running() {
+        tokio::select! {
+            () = tokio::time::sleep(BEAT) => {}
+            () = app.stopping() => return,
+        }
+        beats = beats.wrapping_add(1);
+        if let Err(error) = one_beat(&app, beats).await {
+            error.log("beat");
+        }
+        app.beat.send_modify(|count| *count += 1);
+    }
+}
+
+async fn one_beat(app: &App, beats: u32) -> Result<()> {
+    app.applications.refresh(&app.db).await?;
+    app.vault.refresh(&app.db).await?;
+    if beats.is_multiple_of(CLOCK_BEATS)
+        && let Some(time) = app.db.server_time().await?
+    {
+        app.clock.follow(time);
+    }
+    Ok(())
+}
+
+async fn log_id(db: &Db, clock: &Clock, rng: &Rng) -> Result<Uuid> {
+    const NAME: &str = "log_id";
+    let fresh = meta::ActiveModel {
+        name: Set(NAME.to_owned()),
+        value: Set(rng.id(clock.now()).to_string()),
+    };
+    meta::Entity::insert(fresh)
+        .on_conflict(
+            OnConflict::column(meta::Column::Name)
+                .do_nothing()
+                .to_owned(),
+        )
+        .exec_without_returning(db.write())
+        .await?;
+    let row = meta::Entity::find_by_id(NAME).one(db.write()).await?;
+    row.and_then(|row| Uuid::parse_str(&row.value).ok())
+        .ok_or_else(|| Error::internal("the database has no log id"))
+}

@@ -1,0 +1,165 @@
+//! Applications: made and steered by the operator.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use entity::{application, event_head, kind::Environment};
+use sea_orm::{
+    ActiveModelTrait as _,
+    ActiveValue::Set,
+    ColumnTrait as _, EntityTrait, IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _,
+    sea_query::{Expr, ExprTrait as _},
+};
+use uuid::Uuid;
+
+use crate::{
+    clock::{Clock, Rng},
+    db::Db,
+    error::{Error, Result},
+    vault::{Scope, Vault},
+    webhook::signature::Secret,
+};
+
+/// An application as it is shown once, with its secrets.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Created {
+    /// Identity.
+    pub id: Uuid,
+    /// The same, under the name that `createApiKey` takes.
+    pub client_id: Uuid,
+    /// Shown once; only its keyed hash is kept.
+    pub client_secret: String,
+    /// Signs deliveries to the `webhookUrl`s of its Items.
+    pub webhook_secret: String,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub environment: Environment,
+    /// Hours between automatic runs.
+    pub auto_sync_interval_hours: Option<i32>,
+}
+
+/// What operating on applications needs.
+pub struct Operator<'a> {
+    /// Where they are.
+    pub db: &'a Db,
+    /// Hashes and seals their secrets.
+    pub vault: &'a Vault,
+    /// Time.
+    pub clock: &'a Clock,
+    /// Chance.
+    pub rng: &'a Rng,
+}
+
+impl Operator<'_> {
+    /// Makes an application with new secrets.
+    pub async fn create(
+        &self,
+        name: &str,
+        environment: Environment,
+        auto_sync_hours: Option<i32>,
+    ) -> Result<Created> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 100 {
+            return Err(Error::invalid("name", "1 to 100 characters"));
+        }
+        let now = self.clock.now();
+        let id = self.rng.id(now);
+        let client_secret = fresh_secret(self.rng);
+        let webhook_secret = Secret::generate(self.rng);
+        let txn = self.db.begin().await?;
+        let sealed = self
+            .vault
+            .seal(&txn, webhook_scope(id), webhook_secret.reveal().as_bytes())
+            .await?;
+        application::Entity::insert(application::ActiveModel {
+            id: Set(id),
+            name: Set(name.to_owned()),
+            environment: Set(environment),
+            auto_sync_hours: Set(auto_sync_hours),
+            secret_hash: Set(self.vault.secret_hash(&client_secret).to_vec()),
+            token_version: Set(1),
+            webhook_secret: Set(sealed),
+            previous_webhook_secret: Set(None),
+            previous_webhook_secret_until: Set(None),
+            disabled_at: Set(None),
+            created_at: Set(now),
+        })
+        .exec_without_returning(&txn)
+        .await?;
+        event_head::Entity::insert(event_head::ActiveModel {
+            application_id: Set(id),
+            position: Set(0),
+        })
+        .exec_without_returning(&txn)
+        .await?;
+        txn.commit().await?;
+        Ok(Created {
+            id,
+            client_id: id,
+            client_secret,
+            webhook_secret: webhook_secret.reveal().to_string(),
+            name: name.to_owned(),
+            environment,
+            auto_sync_interval_hours: auto_sync_hours,
+        })
+    }
+
+    /// All of them, oldest first.
+    pub async fn list(&self) -> Result<Vec<application::Model>> {
+        Ok(application::Entity::find()
+            .order_by_asc(application::Column::Id)
+            .all(self.db.read())
+            .await?)
+    }
+
+    /// Whether there is none yet.
+    pub async fn none(&self) -> Result<bool> {
+        Ok(application::Entity::find().count(self.db.read()).await? == 0)
+    }
+
+    /// Gives an application a new client secret. With `revoke`, every issued token ends too.
+    pub async fn rotate_secret(&self, id: Uuid, revoke: bool) -> Result<String> {
+        let secret = fresh_secret(self.rng);
+        let hash = self.vault.secret_hash(&secret).to_vec();
+        let mut update = application::Entity::update_many()
+            .col_expr(application::Column::SecretHash, Expr::value(hash))
+            .filter(application::Column::Id.eq(id));
+        if revoke {
+            update = update.col_expr(
+                application::Column::TokenVersion,
+                Expr::col(application::Column::TokenVersion).add(1),
+            );
+        }
+        match update.exec(self.db.write()).await?.rows_affected {
+            0 => Err(Error::NotFound {
+                what: "application",
+            }),
+            _ => Ok(secret),
+        }
+    }
+
+    /// Stops serving an application: its tokens, sockets and streams end within seconds.
+    pub async fn disable(&self, id: Uuid) -> Result<application::Model> {
+        let row = application::Entity::find_by_id(id)
+            .one(self.db.read())
+            .await?
+            .ok_or(Error::NotFound {
+                what: "application",
+            })?;
+        let version = row.token_version + 1;
+        let mut changed = row.into_active_model();
+        changed.disabled_at = Set(Some(self.clock.now()));
+        changed.token_version = Set(version);
+        Ok(changed.update(self.db.write()).await?)
+    }
+}
+
+/// Where an application's webhook secret belongs.
+pub fn webhook_scope(id: Uuid) -> Scope {
+    Scope::of_application(id, id, "webhook_secret")
+}
+
+fn fresh_secret(rng: &Rng) -> String {
+    URL_SAFE_NO_PAD.encode(rng.bytes::<32>())
+}

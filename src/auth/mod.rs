@@ -1,0 +1,184 @@
+//! Who is asking, and what they may do.
+//!
+//! An application owns everything; a [`Principal`] is an application by its API key, or one of its end users by a
+//! connect token. Every read and write starts from a principal. Tokens are judged from memory: the applications are
+//! read again every few seconds, so that disabling one or revoking its tokens takes effect on every node soon.
+
+pub mod application;
+mod attempts;
+pub mod token;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use entity::{application as table, item, kind::Environment};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait, QueryFilter as _, Select};
+use uuid::Uuid;
+
+pub use self::attempts::Attempts;
+use crate::{
+    clock::Timestamp,
+    db::Db,
+    error::{Error, Result},
+};
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The application that the token belongs to.
+    pub application: Uuid,
+    /// Kind of token.
+    pub kind: PrincipalKind,
+    /// The application's token version when the token was issued.
+    pub version: i32,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Kind of token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A server of the application: everything.
+    ApiKey,
+    /// An end user of the application: connecting accounts.
+    ConnectToken(ConnectToken),
+}
+
+/// What a connect token carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectToken {
+    /// Its row.
+    pub id: Uuid,
+    /// The one existing Item it may update.
+    pub item: Option<Uuid>,
+    /// The client user it acts for.
+    pub client_user_id: Option<String>,
+    /// Origins of the browsers that may use it; empty for any.
+    pub origins: Vec<String>,
+}
+
+impl Principal {
+    /// The connect token, if it is one.
+    pub fn connect_token(&self) -> Option<&ConnectToken> {
+        match &self.kind {
+            PrincipalKind::ApiKey => None,
+            PrincipalKind::ConnectToken(token) => Some(token),
+        }
+    }
+
+    /// Fails for a connect token. `what` completes "a connect token may not …".
+    pub fn require_api_key(&self, what: &'static str) -> Result<()> {
+        match &self.kind {
+            PrincipalKind::ApiKey => Ok(()),
+            PrincipalKind::ConnectToken(_) => Err(Error::Forbidden(what)),
+        }
+    }
+
+    /// The Items that this principal may see, those that have been deleted left out.
+    pub fn items(&self) -> Select<item::Entity> {
+        let items =
+            item::Entity::owned_by(self.application).filter(item::Column::DeletedAt.is_null());
+        match &self.kind {
+            PrincipalKind::ApiKey => items,
+            PrincipalKind::ConnectToken(token) => {
+                let mut own = Condition::any().add(item::Column::ConnectTokenId.eq(token.id));
+                if let Some(named) = token.item {
+                    own = own.add(item::Column::Id.eq(named));
+                }
+                items.filter(own)
+            }
+        }
+    }
+
+    /// Whether a connect token may be used from a browser at this origin. Other clients send none.
+    pub fn check_origin(&self, origin: Option<&str>) -> Result<()> {
+        match (&self.kind, origin) {
+            (PrincipalKind::ConnectToken(token), Some(origin))
+                if !token.origins.is_empty()
+                    && !token.origins.iter().any(|allowed| allowed == origin) =>
+            {
+                Err(Error::Forbidden("be used from this origin"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is kept in memory of an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownApplication {
+    /// Identity.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub environment: Environment,
+    /// Hours between automatic runs.
+    pub auto_sync_hours: Option<i32>,
+    /// Tokens of another version are void.
+    pub token_version: i32,
+    /// Whether nothing of it is served.
+    pub disabled: bool,
+}
+
+impl From<table::Model> for KnownApplication {
+    fn from(row: table::Model) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            environment: row.environment,
+            auto_sync_hours: row.auto_sync_hours,
+            token_version: row.token_version,
+            disabled: row.disabled_at.is_some(),
+        }
+    }
+}
+
+/// The applications as last read, so that a token is judged without a query.
+#[derive(Clone, Default)]
+pub struct Applications(Arc<RwLock<HashMap<Uuid, KnownApplication>>>);
+
+impl Applications {
+    /// Reads all of them again.
+    pub async fn refresh(&self, db: &Db) -> Result<()> {
+        let rows = table::Entity::find().all(db.read()).await?;
+        let known = rows.into_iter().map(|row| (row.id, row.into())).collect();
+        *self.0.write().expect("no panic while writing applications") = known;
+        Ok(())
+    }
+
+    /// One of them, read now unless it is known.
+    pub async fn load(&self, db: &Db, id: Uuid) -> Result<Option<KnownApplication>> {
+        if let Some(known) = self.find(id) {
+            return Ok(Some(known));
+        }
+        let Some(row) = table::Entity::find_by_id(id).one(db.read()).await? else {
+            return Ok(None);
+        };
+        let known = KnownApplication::from(row);
+        self.0
+            .write()
+            .expect("no panic while writing applications")
+            .insert(id, known.clone());
+        Ok(Some(known))
+    }
+
+    /// One of them, if it is known.
+    pub fn find(&self, id: Uuid) -> Option<KnownApplication> {
+        self.0
+            .read()
+            .expect("no panic while writing applications")
+            .get(&id)
+            .cloned()
+    }
+
+    /// Whether a principal still stands: not expired, not revoked, its application not disabled.
+    pub fn stands(&self, principal: &Principal, now: Timestamp) -> bool {
+        principal.expires_at > now
+            && self
+                .find(principal.application)
+                .is_some_and(|known| !known.disabled && known.token_version == principal.version)
+    }
+}

@@ -1,0 +1,79 @@
+//! Statements of the relay.
+
+use entity::event;
+use sea_orm::{ConnectionTrait, EntityTrait as _, FromQueryResult, Statement};
+use uuid::Uuid;
+
+use super::Db;
+use crate::error::Result;
+
+/// Applications with committed events that have no position yet, the longest waiting first.
+pub async fn unpublished_applications(db: &Db) -> Result<Vec<Uuid>> {
+    let sql = "SELECT application_id FROM event WHERE position IS NULL GROUP BY application_id ORDER BY min(sequence) LIMIT 1000";
+    let rows = db
+        .read()
+        .query_all_raw(Statement::from_string(db.backend(), sql))
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok(row.try_get("", "application_id")?))
+        .collect()
+}
+
+/// Gives the oldest unpublished events of an application the next positions, holding its head row, and answers them in
+/// that order.
+pub async fn stamp(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    application: Uuid,
+    limit: u64,
+) -> Result<Vec<event::Model>> {
+    let head =
+        "UPDATE event_head SET position = position WHERE application_id = $1 RETURNING position";
+    let row = txn
+        .query_one_raw(Statement::from_sql_and_values(
+            db.backend(),
+            head,
+            [application.into()],
+        ))
+        .await?;
+    let Some(row) = row else {
+        return Ok(Vec::new());
+    };
+    let head: i64 = row.try_get("", "position")?;
+    let sql = "UPDATE event SET position = batch.position FROM (\
+                 SELECT sequence, $1 + row_number() OVER (ORDER BY sequence) AS position FROM (\
+                   SELECT sequence FROM event WHERE position IS NULL AND application_id = $2 ORDER BY sequence LIMIT $3\
+                 ) oldest\
+               ) batch WHERE event.sequence = batch.sequence RETURNING event.*";
+    let statement = Statement::from_sql_and_values(
+        db.backend(),
+        sql,
+        [
+            head.into(),
+            application.into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ],
+    );
+    let rows = txn.query_all_raw(statement).await?;
+    let mut events = rows
+        .iter()
+        .map(|row| Ok(event::Model::from_query_result(row, "")?))
+        .collect::<Result<Vec<_>>>()?;
+    events.sort_unstable_by_key(|event| event.position);
+    if let Some(last) = events.last() {
+        event_head_to(txn, application, last.position.unwrap_or(head)).await?;
+    }
+    Ok(events)
+}
+
+async fn event_head_to(txn: &impl ConnectionTrait, application: Uuid, position: i64) -> Result<()> {
+    use entity::event_head::{Column, Entity};
+    use sea_orm::{ColumnTrait as _, QueryFilter as _, sea_query::Expr};
+
+    Entity::update_many()
+        .col_expr(Column::Position, Expr::value(position))
+        .filter(Column::ApplicationId.eq(application))
+        .exec(txn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Statements of the workers: claiming, holding, cleaning up.
+
+use std::time::Duration;
+
+use entity::execution;
+use sea_orm::{ConnectionTrait as _, FromQueryResult as _, Statement, Value};
+use uuid::Uuid;
+
+use super::{Db, Engine};
+use crate::{clock::Timestamp, error::Result};
+
+/// Claims executions that are due, oldest first, each under a new epoch and for the length of a lease.
+///
+/// One statement, so that two workers never claim the same one. A lease that somebody let run out is counted.
+pub async fn claim(
+    db: &Db,
+    now: Timestamp,
+    lease: Duration,
+    limit: usize,
+) -> Result<Vec<execution::Model>> {
+    let skip = skip_locked(db);
+    let sql = format!(
+        "UPDATE execution SET epoch = epoch + 1, \
+           lost_leases = lost_leases + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END, \
+           lease_until = $1, due_at = $1, started_at = COALESCE(started_at, $2) \
+         WHERE id IN (SELECT id FROM execution WHERE ended_at IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3{skip}) \
+         RETURNING *"
+    );
+    let values = [now.plus(lease).0.into(), now.0.into(), limit_value(limit)];
+    let rows = db
+        .write()
+        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    rows.iter()
+        .map(|row| Ok(execution::Model::from_query_result(row, "")?))
+        .collect()
+}
+
+/// Prolongs a lease; `false` when it has been lost.
+pub async fn hold(db: &Db, id: Uuid, epoch: i64, until: Timestamp) -> Result<bool> {
+    let sql = "UPDATE execution SET lease_until = $1, due_at = $1 \
+               WHERE id = $2 AND epoch = $3 AND ended_at IS NULL AND lease_until IS NOT NULL";
+    let values = [until.0.into(), id.into(), epoch.into()];
+    let done = execute(db, sql, values).await?;
+    Ok(done == 1)
+}
+
+/// Gives a lease back, so that any worker may go on at `due`. `failed` counts as a lost lease.
+pub async fn release(db: &Db, id: Uuid, epoch: i64, due: Timestamp, failed: bool) -> Result<()> {
+    let sql = "UPDATE execution SET lease_until = NULL, due_at = $1, lost_leases = lost_leases + $2 \
+               WHERE id = $3 AND epoch = $4 AND ended_at IS NULL AND lease_until IS NOT NULL";
+    let values = [
+        due.0.into(),
+        i32::from(failed).into(),
+        id.into(),
+        epoch.into(),
+    ];
+    execute(db, sql, values).await?;
+    Ok(())
+}
+
+/// Makes every leased execution due now. Only for a node that knows it is alone.
+pub async fn expire_leases(db: &Db, now: Timestamp) -> Result<u64> {
+    let sql = "UPDATE execution SET due_at = $1 WHERE ended_at IS NULL AND lease_until IS NOT NULL AND due_at > $1";
+    execute(db, sql, [now.0.into()]).await
+}
+
+/// Runs that have ended, or are gone, and still have something staged.
+pub async fn ended_with_staging(db: &Db) -> Result<Vec<Uuid>> {
+    let sql = "SELECT staged.id AS id FROM (SELECT DISTINCT execution_id AS id FROM staged_document) staged \
+               LEFT JOIN execution ON execution.id = staged.id \
+               WHERE execution.id IS NULL OR execution.ended_at IS NOT NULL LIMIT 100";
+    let rows = db
+        .read()
+        .query_all_raw(Statement::from_string(db.backend(), sql))
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
+/// Removes some of the transactions that a run has staged, and says how many.
+pub async fn delete_staged(db: &Db, execution: Uuid, limit: u64) -> Result<usize> {
+    let sql = "DELETE FROM staged_transaction WHERE (execution_id, account_key, row_key) IN (\
+                 SELECT execution_id, account_key, row_key FROM staged_transaction WHERE execution_id = $1 LIMIT $2)";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let done = execute(db, sql, [execution.into(), limit.into()]).await?;
+    Ok(usize::try_from(done).unwrap_or(usize::MAX))
+}
+
+/// Drops what endpoints answered to deliveries about an Item.
+pub async fn forget_excerpts(db: &Db, item: Uuid) -> Result<()> {
+    let sql = "UPDATE attempt SET response_body = NULL WHERE response_body IS NOT NULL \
+               AND delivery_id IN (SELECT id FROM delivery WHERE item_id = $1)";
+    execute(db, sql, [item.into()]).await?;
+    Ok(())
+}
+
+async fn execute<const N: usize>(db: &Db, sql: &str, values: [Value; N]) -> Result<u64> {
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    Ok(db.write().execute_raw(statement).await?.rows_affected())
+}
+
+/// What keeps claimants from waiting for each other. SQLite has one writer and needs nothing.
+pub(crate) fn skip_locked(db: &Db) -> &'static str {
+    match db.engine() {
+        Engine::Sqlite => "",
+        Engine::Postgres => " FOR UPDATE SKIP LOCKED",
+    }
+}
+
+pub(crate) fn limit_value(limit: usize) -> Value {
+    i64::try_from(limit).unwrap_or(i64::MAX).into()
+}

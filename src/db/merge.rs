@@ -1,0 +1,330 @@
+//! Statements of the merge: one account's staged transactions against its stored ones, in sets.
+
+use chrono::NaiveDate;
+use entity::{kind::TransactionStatus, staged_transaction};
+use sea_orm::{
+    ActiveModelTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult,
+    IntoActiveModel as _, Statement, Value,
+};
+use uuid::Uuid;
+
+use super::{Db, Engine};
+use crate::{clock::Timestamp, connector::Window, error::Result};
+
+/// What staged and stored transactions have in common, in one order.
+const CONTENT: [&str; 18] = [
+    "row_key",
+    "digest",
+    "provider_id",
+    "date",
+    "posted_on",
+    "description",
+    "description_raw",
+    "search_text",
+    "amount_units",
+    "amount_nanos",
+    "account_amount_units",
+    "account_amount_nanos",
+    "currency_code",
+    "kind",
+    "status",
+    "balance_units",
+    "balance_nanos",
+    "provider_code",
+];
+
+/// Most rows of one insert: a row has 21 values, and SQLite takes 32,766 in a statement.
+const INSERT_ROWS: usize = 1_000;
+
+/// Whose staged transactions meet which stored ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// The run.
+    pub execution: Uuid,
+    /// The account's key in it.
+    pub key: &'a str,
+    /// The stored account.
+    pub account: Uuid,
+}
+
+/// A stored transaction of which the run has no trace.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Gone {
+    /// Identity.
+    pub id: Uuid,
+    /// Settled or not.
+    pub status: TransactionStatus,
+    /// Local day.
+    pub posted_on: NaiveDate,
+    /// Whole units.
+    pub amount_units: i64,
+    /// Billionths.
+    pub amount_nanos: i32,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Folded text.
+    pub search_text: String,
+}
+
+/// A staged transaction that is not stored.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Fresh {
+    /// What it will be matched by.
+    pub row_key: String,
+    /// Local day.
+    pub posted_on: NaiveDate,
+    /// Whole units.
+    pub amount_units: i64,
+    /// Billionths.
+    pub amount_nanos: i32,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// Folded text.
+    pub search_text: String,
+}
+
+/// Stages transactions; a row that is staged already is replaced.
+pub async fn stage(txn: &impl ConnectionTrait, rows: Vec<staged_transaction::Model>) -> Result<()> {
+    use sea_orm::{Iterable as _, sea_query::OnConflict};
+    use staged_transaction::Column as C;
+
+    let key = [C::ExecutionId, C::AccountKey, C::RowKey];
+    let replace = OnConflict::columns(key)
+        .update_columns(
+            C::iter()
+                .filter(|column| !matches!(column, C::ExecutionId | C::AccountKey | C::RowKey)),
+        )
+        .to_owned();
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let chunk: Vec<_> = rows
+            .by_ref()
+            .take(INSERT_ROWS)
+            .map(|row| row.into_active_model().reset_all())
+            .collect();
+        staged_transaction::Entity::insert_many(chunk)
+            .on_conflict(replace.clone())
+            .exec_without_returning(txn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The day of the oldest PENDING transaction of each account that has one.
+pub async fn oldest_pending(db: &Db, item: Uuid) -> Result<Vec<(Uuid, NaiveDate)>> {
+    let sql = "SELECT t.account_id AS account_id, min(t.posted_on) AS posted_on FROM account a \
+               JOIN account_transaction t ON t.account_id = a.id AND t.status = 'PENDING' \
+               WHERE a.item_id = $1 GROUP BY t.account_id";
+    let statement = Statement::from_sql_and_values(db.backend(), sql, [item.into()]);
+    let rows = db.read().query_all_raw(statement).await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                row.try_get("", "account_id")?,
+                row.try_get("", "posted_on")?,
+            ))
+        })
+        .collect()
+}
+
+/// How many stored transactions of an account fall into a window.
+pub async fn count_in(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    account: Uuid,
+    window: Window,
+) -> Result<i64> {
+    let sql = "SELECT count(*) AS count FROM account_transaction WHERE account_id = $1 AND posted_on BETWEEN $2 AND $3";
+    let values = [account.into(), window.from.into(), window.to.into()];
+    let row = txn
+        .query_one_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get("", "count"))?)
+}
+
+/// Stored transactions inside a window of which the run has no trace.
+pub async fn gone(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    window: Window,
+) -> Result<Vec<Gone>> {
+    let sql = "SELECT t.id, t.status, t.posted_on, t.amount_units, t.amount_nanos, t.currency_code, t.search_text \
+               FROM account_transaction t WHERE t.account_id = $1 AND t.posted_on BETWEEN $2 AND $3 \
+               AND NOT EXISTS (SELECT 1 FROM staged_transaction s \
+                 WHERE s.execution_id = $4 AND s.account_key = $5 AND s.row_key = t.row_key)";
+    let values = [
+        side.account.into(),
+        window.from.into(),
+        window.to.into(),
+        side.execution.into(),
+        side.key.into(),
+    ];
+    Ok(
+        Gone::find_by_statement(Statement::from_sql_and_values(db.backend(), sql, values))
+            .all(txn)
+            .await?,
+    )
+}
+
+/// Staged POSTED transactions that are not stored and have one of these whole amounts.
+pub async fn fresh_with_units(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    units: &[i64],
+) -> Result<Vec<Fresh>> {
+    let listed: Vec<String> = units.iter().map(i64::to_string).collect();
+    let sql = format!(
+        "SELECT s.row_key, s.posted_on, s.amount_units, s.amount_nanos, s.currency_code, s.search_text \
+         FROM staged_transaction s WHERE s.execution_id = $1 AND s.account_key = $2 AND s.status = 'POSTED' \
+         AND s.amount_units IN ({}) AND {NOT_STORED} ORDER BY s.posted_on, s.row_key",
+        listed.join(",")
+    );
+    let statement = Statement::from_sql_and_values(db.backend(), sql, side.values());
+    Ok(Fresh::find_by_statement(statement).all(txn).await?)
+}
+
+/// Makes a stored transaction match a staged one from now on.
+pub async fn rekey(db: &Db, txn: &impl ConnectionTrait, id: Uuid, row_key: &str) -> Result<()> {
+    let sql = "UPDATE account_transaction SET row_key = $1 WHERE id = $2";
+    let values = [row_key.into(), id.into()];
+    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    Ok(())
+}
+
+/// Updates stored transactions whose content differs from the staged one's, and answers their ids.
+pub async fn update(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    now: Timestamp,
+) -> Result<Vec<Uuid>> {
+    let set: Vec<String> = CONTENT
+        .iter()
+        .filter(|column| **column != "row_key")
+        .map(|column| format!("{column} = s.{column}"))
+        .collect();
+    let sql = format!(
+        "UPDATE account_transaction SET {}, updated_at = $4 FROM staged_transaction s \
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND account_transaction.account_id = $3 \
+         AND account_transaction.row_key = s.row_key AND account_transaction.digest <> s.digest \
+         RETURNING account_transaction.id AS id",
+        set.join(", ")
+    );
+    let [a, b, c] = side.values();
+    ids(db, txn, &sql, vec![a, b, c, now.0.into()]).await
+}
+
+/// Deletes stored transactions.
+pub async fn delete(db: &Db, txn: &impl ConnectionTrait, gone: &[Uuid]) -> Result<()> {
+    for chunk in gone.chunks(500) {
+        let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "DELETE FROM account_transaction WHERE id IN ({})",
+            places.join(",")
+        );
+        let values: Vec<Value> = chunk.iter().map(|id| (*id).into()).collect();
+        txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+            .await?;
+    }
+    Ok(())
+}
+
+/// What was inserted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inserted {
+    /// How many rows.
+    pub count: u64,
+    /// The earliest day among them.
+    pub earliest: Option<NaiveDate>,
+}
+
+/// Owner columns of inserted transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// The application.
+    pub application: Uuid,
+    /// The Item.
+    pub item: Uuid,
+}
+
+/// Inserts what is staged and not stored.
+pub async fn insert(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    owner: Owner,
+    now: Timestamp,
+) -> Result<Inserted> {
+    let columns = CONTENT.join(", ");
+    let staged: Vec<String> = CONTENT.iter().map(|column| format!("s.{column}")).collect();
+    let insert = format!(
+        "INSERT INTO account_transaction (id, application_id, item_id, account_id, {columns}, created_at, updated_at) \
+         SELECT s.new_id, $4, $5, $3, {}, $6, $6 FROM staged_transaction s \
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND {NOT_STORED}",
+        staged.join(", ")
+    );
+    let [a, b, c] = side.values();
+    let values = vec![
+        a,
+        b,
+        c,
+        owner.application.into(),
+        owner.item.into(),
+        now.0.into(),
+    ];
+    let counted =
+        |from: &str| format!("SELECT count(*) AS count, min(posted_on) AS earliest FROM {from}");
+    let row = match db.engine() {
+        Engine::Postgres => {
+            let sql = format!(
+                "WITH inserted AS ({insert} RETURNING posted_on) {}",
+                counted("inserted")
+            );
+            txn.query_one_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+                .await?
+        }
+        Engine::Sqlite => {
+            let sql = counted(&format!(
+                "staged_transaction s WHERE s.execution_id = $1 AND s.account_key = $2 AND {NOT_STORED}"
+            ));
+            let count = Statement::from_sql_and_values(db.backend(), sql, side.values());
+            let row = txn.query_one_raw(count).await?;
+            txn.execute_raw(Statement::from_sql_and_values(db.backend(), insert, values))
+                .await?;
+            row
+        }
+    };
+    let Some(row) = row else {
+        return Ok(Inserted::default());
+    };
+    let count: i64 = row.try_get("", "count")?;
+    Ok(Inserted {
+        count: u64::try_from(count).unwrap_or(0),
+        earliest: row.try_get("", "earliest")?,
+    })
+}
+
+/// That a staged transaction `s` of [`Side::values`] is not stored.
+const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE t.account_id = $3 AND t.row_key = s.row_key)";
+
+impl Side<'_> {
+    /// Bound as $1, $2 and $3.
+    fn values(self) -> [Value; 3] {
+        [self.execution.into(), self.key.into(), self.account.into()]
+    }
+}
+
+async fn ids(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<Uuid>> {
+    let rows = txn
+        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}

@@ -1,0 +1,143 @@
+//! The event log: appended in the transaction of what happened, ordered by the relay, followed by cursor.
+//!
+//! An event row is the outbox. [`append`] writes it beside the change it tells of, the [`relay`] gives it its position
+//! and makes the deliveries, the [`feed`] hands it to whoever follows. Nothing else publishes.
+
+pub mod cursor;
+pub mod feed;
+pub mod log;
+pub mod relay;
+
+use entity::{
+    event, item,
+    kind::{EventType, ItemStatus, TriggeredBy},
+};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ConnectionTrait, EntityTrait,
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{app::App, error::Result};
+
+/// What an event adds to the envelope: ids, codes, counts and dates; never names, amounts or an institution's words.
+pub type Extra = Map<String, Value>;
+
+/// An event about an Item that is to be appended.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    kind: EventType,
+    account: Option<Uuid>,
+    triggered_by: Option<TriggeredBy>,
+    extra: Extra,
+}
+
+impl Draft {
+    /// An event of this kind, without an addition.
+    pub fn new(kind: EventType, triggered_by: Option<TriggeredBy>) -> Self {
+        Self {
+            kind,
+            account: None,
+            triggered_by,
+            extra: Extra::new(),
+        }
+    }
+
+    /// The transition of an execution to another state.
+    pub fn status_changed(
+        status: ItemStatus,
+        execution_status: entity::kind::ExecutionStatus,
+        triggered_by: TriggeredBy,
+    ) -> Self {
+        Self::new(EventType::ItemStatusChanged, Some(triggered_by)).with(
+            "data",
+            json!({ "status": status, "executionStatus": execution_status }),
+        )
+    }
+
+    /// Names the account it is about.
+    #[must_use]
+    pub fn of_account(mut self, account: Uuid) -> Self {
+        self.account = Some(account);
+        self.with("accountId", json!(account))
+    }
+
+    /// Adds to the envelope.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Value) -> Self {
+        self.extra.insert(key.to_owned(), value);
+        self
+    }
+}
+
+/// Appends events about an Item, in this order, inside the transaction of what they tell. The caller holds the Item's
+/// row and saves it: the Item's sequence moves on.
+pub async fn append(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    item: &mut item::Model,
+    drafts: impl IntoIterator<Item = Draft>,
+) -> Result<()> {
+    let now = app.clock.now();
+    let rows: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| {
+            if draft.kind != EventType::ItemStatusChanged {
+                item.event_sequence += 1;
+            }
+            event::ActiveModel {
+                sequence: NotSet,
+                id: Set(app.rng.id(now)),
+                application_id: Set(item.application_id),
+                position: Set(None),
+                kind: Set(draft.kind),
+                item_id: Set(Some(item.id)),
+                account_id: Set(draft.account),
+                connector_id: Set(Some(item.connector_id)),
+                item_sequence: Set(Some(item.event_sequence)),
+                client_user_id: Set(item.client_user_id.clone()),
+                connect_token_id: Set(item.connect_token_id),
+                triggered_by: Set(draft.triggered_by),
+                webhook_url: Set(item.webhook_url.clone()),
+                payload: Set(Value::Object(draft.extra)),
+                created_at: Set(now),
+            }
+        })
+        .collect();
+    if !rows.is_empty() {
+        event::Entity::insert_many(rows)
+            .exec_without_returning(txn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The body that webhooks carry, also the `payload` of the graph.
+pub fn body(event: &event::Model) -> Value {
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("event", json!(event.kind.name()));
+    put("eventId", json!(event.id));
+    put("clientId", json!(event.application_id));
+    match event.item_id {
+        Some(item) => {
+            put("itemId", json!(item));
+            put("itemSequence", json!(event.item_sequence));
+            put("clientUserId", json!(event.client_user_id));
+        }
+        None => {
+            put("connectorId", json!(event.connector_id));
+        }
+    }
+    if let Some(triggered_by) = event.triggered_by {
+        put("triggeredBy", json!(triggered_by));
+    }
+    put("createdAt", json!(event.created_at.to_string()));
+    if let Value::Object(extra) = &event.payload {
+        for (key, value) in extra {
+            put(key, value.clone());
+        }
+    }
+    Value::Object(body)
+}

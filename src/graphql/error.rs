@@ -1,0 +1,42 @@
+//! The only place that turns an error into what a GraphQL client sees.
+//!
+//! A resolver's `?` keeps our [`Error`] as the source of async-graphql's; [`finish`] finds it again and writes its code
+//! and what goes with it into `extensions`. Every answer of every transport passes through here.
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+
+use crate::error::Error;
+
+/// Most errors that one answer carries.
+const MOST_ERRORS: usize = 10;
+
+/// Gives every error its code and the request's id, logs faults of ours, and keeps answers small.
+pub fn finish(response: &mut Response, request_id: &str) {
+    response.errors.truncate(MOST_ERRORS);
+    for error in &mut response.errors {
+        code(error);
+        let extensions = error
+            .extensions
+            .get_or_insert_with(ErrorExtensionValues::default);
+        extensions.set("requestId", request_id);
+    }
+}
+
+fn code(shown: &mut ServerError) {
+    let mut extensions = shown.extensions.take().unwrap_or_default();
+    match shown.source::<Error>() {
+        Some(error) => {
+            if matches!(error, Error::Internal(_) | Error::LeaseLost) {
+                error.log("graphql");
+            }
+            extensions.set("code", error.code());
+            for (key, value) in error.extensions() {
+                extensions.set(key, Value::from_json(value).unwrap_or_default());
+            }
+        }
+        // Whatever has no source of ours was found before a resolver ran, or in coercing its arguments.
+        None if extensions.get("code").is_none() => extensions.set("code", "VALIDATION_FAILED"),
+        None => {}
+    }
+    shown.extensions = Some(extensions);
+}

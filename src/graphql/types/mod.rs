@@ -1,0 +1,3 @@
+//! Types of the public schema, one file per noun.
+
+pub mod application;

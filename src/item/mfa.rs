@@ -1,0 +1,93 @@
+//! Answering the question that an Item waits with.
+
+use std::collections::BTreeMap;
+
+use entity::{item, kind::ExecutionStatus};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{
+    Changed, create::position, execution_scope, input::by_name, lock, state::Signal, to_bytes,
+    transition, unfinished,
+};
+use crate::{
+    app::App,
+    auth::Principal,
+    connector::{Field, validate::validate_value},
+    error::{Error, Result},
+};
+
+/// Answers the question; a worker goes on with it.
+pub async fn answer(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    parameters: Vec<(String, SecretString)>,
+) -> Result<Changed> {
+    let values = by_name(parameters)?;
+    let (owner, principal) = (app.clone(), principal.clone());
+    let changed = app
+        .unit(async move { answer_in_task(&owner, &principal, id, values).await })
+        .await?;
+    app.wakes.sync.notify();
+    app.wakes.relay.notify();
+    Ok(changed)
+}
+
+async fn answer_in_task(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    values: BTreeMap<String, SecretString>,
+) -> Result<Changed> {
+    let now = app.clock.now();
+    let txn = app.db.begin().await?;
+    let mut item = lock(&txn, principal, id).await?;
+    let field = question(&item)?;
+    if item
+        .parameter_expires_at
+        .is_some_and(|expires| now >= expires)
+    {
+        return Err(Error::ItemMfaExpired);
+    }
+    let mismatch = || Error::ItemMfaParameterExpectedMismatch {
+        expected: field.name.clone(),
+    };
+    let value = values.get(&field.name).ok_or_else(mismatch)?;
+    if values.len() > 1 {
+        return Err(mismatch());
+    }
+    validate_value(&field, value).map_err(|problem| Error::ConnectorValidation(vec![problem]))?;
+    let mut execution = unfinished(&txn, &item)
+        .await?
+        .ok_or(Error::ItemMfaNotFound)?;
+    let position = position(&txn, item.application_id).await?;
+    // The worker that is to end the question at its expiry must not have claimed it in between.
+    transition::fence(&txn, &mut execution).await?;
+    let scope = execution_scope(&execution, "answer");
+    app.vault.destroy(&txn, execution.answer.as_deref()).await?;
+    execution.answer = Some(app.vault.seal(&txn, scope, &to_bytes(&values)).await?);
+    execution.due_at = now;
+    execution.lease_until = None;
+    transition::apply(
+        &txn,
+        app,
+        &mut item,
+        &mut execution,
+        Signal::AnswerGiven.into(),
+    )
+    .await?;
+    txn.commit().await?;
+    Ok(Changed { item, position })
+}
+
+fn question(item: &item::Model) -> Result<Field> {
+    match (item.execution_status, &item.parameter) {
+        (ExecutionStatus::WaitingUserInput, Some(parameter)) => {
+            serde_json::from_value(parameter.clone()).map_err(Error::internal)
+        }
+        (ExecutionStatus::LoginMfaInProgress, _) => Err(Error::ItemMfaAlreadyProvided),
+        (ExecutionStatus::UserInputTimeout, _) => Err(Error::ItemMfaExpired),
+        _ => Err(Error::ItemMfaNotFound),
+    }
+}

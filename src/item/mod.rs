@@ -1,0 +1,211 @@
+//! Items: what clients may do with them.
+//!
+//! Every operation starts from a [`Principal`], holds the Item's row for its one transaction, moves the execution
+//! through the [`state`] machine and appends the events beside it ([`transition`]). An institution that refuses a login
+//! is data on the Item; a call that is wrong is an [`Error`].
+
+mod create;
+mod delete;
+mod input;
+mod mfa;
+pub mod permission;
+pub mod purge;
+pub mod state;
+pub mod transition;
+mod update;
+pub mod upload;
+
+use entity::{
+    execution, item,
+    kind::{ExecutionStatus, Product, TriggeredBy},
+};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
+    DatabaseTransaction, EntityTrait, IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use self::{
+    create::{NewItem, create},
+    delete::delete,
+    input::{Change, check_client_user_id, check_redirect_uri, check_webhook_url},
+    mfa::answer,
+    permission::Permission,
+    update::{ItemUpdate, disable_auto_sync, unlock, update},
+};
+use crate::{
+    app::App,
+    auth::{Principal, PrincipalKind},
+    connector::{Connector, Credentials},
+    error::{Error, Result},
+    vault::Scope,
+};
+
+/// An Item as an operation left it, and the application's position just before.
+#[derive(Debug)]
+pub struct Changed {
+    /// The committed state.
+    pub item: item::Model,
+    /// Following from behind this position misses nothing of the change.
+    pub position: i64,
+}
+
+/// An Item of this principal.
+pub async fn find(app: &App, principal: &Principal, id: Uuid) -> Result<Option<item::Model>> {
+    Ok(principal
+        .items()
+        .filter(item::Column::Id.eq(id))
+        .one(app.db.read())
+        .await?)
+}
+
+/// An Item of this principal, or NOT_FOUND.
+pub async fn load(app: &App, principal: &Principal, id: Uuid) -> Result<item::Model> {
+    find(app, principal, id).await?.ok_or(NOT_FOUND)
+}
+
+const NOT_FOUND: Error = Error::NotFound { what: "item" };
+
+/// Holds an Item's row until the transaction ends.
+pub async fn lock(
+    txn: &DatabaseTransaction,
+    principal: &Principal,
+    id: Uuid,
+) -> Result<item::Model> {
+    principal
+        .items()
+        .filter(item::Column::Id.eq(id))
+        .lock_exclusive()
+        .one(txn)
+        .await?
+        .ok_or(NOT_FOUND)
+}
+
+/// Writes an Item back.
+pub(crate) async fn save(txn: &impl ConnectionTrait, item: &item::Model) -> Result<()> {
+    item::Entity::update(item.clone().into_active_model().reset_all())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// The unfinished run of an Item, if there is one.
+pub(crate) async fn unfinished(
+    connection: &impl ConnectionTrait,
+    item: &item::Model,
+) -> Result<Option<execution::Model>> {
+    Ok(execution::Entity::owned_by(item.application_id)
+        .filter(execution::Column::ItemId.eq(item.id))
+        .filter(execution::Column::EndedAt.is_null())
+        .one(connection)
+        .await?)
+}
+
+/// Who an operation of this principal is caused by.
+fn triggered_by(principal: &Principal) -> TriggeredBy {
+    match principal.kind {
+        PrincipalKind::ApiKey => TriggeredBy::Client,
+        PrincipalKind::ConnectToken(_) => TriggeredBy::User,
+    }
+}
+
+/// The connector of an Item.
+pub fn connector_of(app: &App, item: &item::Model) -> Result<std::sync::Arc<dyn Connector>> {
+    app.connectors
+        .find(item.connector_id)
+        .cloned()
+        .ok_or_else(|| Error::internal(format!("connector {} is gone", item.connector_id)))
+}
+
+/// The requested products of an Item, in order of collection.
+pub fn products_of(item: &item::Model) -> Vec<Product> {
+    serde_json::from_value(item.products.clone()).unwrap_or_default()
+}
+
+/// Where an Item's parameters belong.
+pub(crate) fn credentials_scope(item: &item::Model) -> Scope {
+    Scope::of_item(item.application_id, item.id, item.id, "credentials")
+}
+
+/// Where a run's secrets belong.
+pub(crate) fn execution_scope(execution: &execution::Model, field: &'static str) -> Scope {
+    Scope::of_item(
+        execution.application_id,
+        execution.item_id,
+        execution.id,
+        field,
+    )
+}
+
+/// Values by parameter name, to be sealed.
+pub(crate) fn to_bytes(values: &BTreeMap<String, SecretString>) -> Zeroizing<Vec<u8>> {
+    let exposed: BTreeMap<&str, &str> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose_secret()))
+        .collect();
+    Zeroizing::new(serde_json::to_vec(&exposed).expect("a map of texts"))
+}
+
+/// Values by parameter name, as they were sealed.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Credentials> {
+    // A secret owns its text: nothing is left to wipe here.
+    let values: BTreeMap<String, Box<str>> =
+        serde_json::from_slice(bytes).map_err(Error::internal)?;
+    Ok(Credentials(
+        values
+            .into_iter()
+            .map(|(name, value)| (name, SecretString::from(value)))
+            .collect(),
+    ))
+}
+
+/// A new run of an Item, that a worker may take at once. Holds the values that are good for this run alone.
+async fn insert_execution(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &item::Model,
+    triggered_by: TriggeredBy,
+    once: &BTreeMap<String, SecretString>,
+    uploads: &[(String, Uuid)],
+) -> Result<execution::Model> {
+    let now = app.clock.now();
+    let mut execution = execution::Model {
+        id: app.rng.id(now),
+        application_id: item.application_id,
+        item_id: item.id,
+        connector_id: item.connector_id,
+        triggered_by,
+        status: ExecutionStatus::Creating,
+        first_run: !item.collected_once,
+        products: item.products.clone(),
+        steps: json!([]),
+        covered: json!([]),
+        session: None,
+        answer: None,
+        upload_ids: json!(uploads),
+        question_asked: 0,
+        due_at: now,
+        epoch: 0,
+        lease_until: None,
+        lost_leases: 0,
+        error_code: None,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+    };
+    if !once.is_empty() {
+        let scope = execution_scope(&execution, "answer");
+        execution.answer = Some(app.vault.seal(txn, scope, &to_bytes(once)).await?);
+    }
+    execution::Entity::insert(execution::ActiveModel {
+        id: Set(execution.id),
+        ..execution.clone().into_active_model().reset_all()
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(execution)
+}

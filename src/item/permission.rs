@@ -1,0 +1,107 @@
+//! Whether an Item may be updated now: asked before, refused the same way after.
+
+use std::time::Duration;
+
+use entity::{item, kind::ItemStatus};
+
+use super::state;
+use crate::{
+    clock::Timestamp,
+    connector::{Descriptor, SourceKind},
+    error::{Error, Result},
+};
+
+/// Login failures in a row after which an update has to wait.
+const BACK_OFF_AFTER: i32 = 2;
+/// How long it has to wait.
+const BACK_OFF: Duration = Duration::from_mins(15);
+/// Login failures in a row after which nothing but new parameters or the operator helps.
+const STOP_AFTER: i32 = 5;
+
+/// Whether `updateItem` without parameters would be accepted now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Whether it would.
+    pub allowed: bool,
+    /// The error code it would be refused with.
+    pub code: Option<&'static str>,
+    /// Why, and what to do.
+    pub reason: Option<String>,
+    /// When to try again, where waiting helps.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// What `updateItem` without parameters would be told now.
+pub fn ask(form: &Descriptor, item: &item::Model, now: Timestamp) -> Permission {
+    let refusal = judge(form, item, false, now).err().or_else(|| {
+        let mfa = form
+            .credentials
+            .iter()
+            .find(|field| field.mfa && !field.optional)?;
+        Some(Error::ConnectorRequiredParameter(mfa.name.clone()))
+    });
+    match refusal {
+        None => Permission {
+            allowed: true,
+            code: None,
+            reason: None,
+            retry_at: None,
+        },
+        Some(error) => Permission {
+            allowed: false,
+            code: Some(error.code()),
+            reason: Some(error.to_string()),
+            retry_at: match error {
+                Error::TooManyConsecutiveLoginFailures { retry_at } => Some(retry_at),
+                _ => None,
+            },
+        },
+    }
+}
+
+/// Refuses an update that must not happen now.
+///
+/// Only failures to log in at an institution count towards waiting: they are what gets users locked out there. A file
+/// locks nobody out.
+pub(super) fn judge(
+    form: &Descriptor,
+    item: &item::Model,
+    new_parameters: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let status = state::status(item.execution_status);
+    if matches!(status, ItemStatus::Updating | ItemStatus::Merging) {
+        return Err(Error::ItemAlreadyUpdating);
+    }
+    if form.source == SourceKind::File {
+        return if new_parameters {
+            Ok(())
+        } else {
+            Err(Error::ParametersNotProvided(
+                "upload a new file and send its uploadId",
+            ))
+        };
+    }
+    if !new_parameters {
+        if item.failed_logins >= STOP_AFTER {
+            return Err(Error::TooManyConsecutiveErrors);
+        }
+        if status == ItemStatus::LoginError {
+            return Err(Error::LastExecutionHadLoginError);
+        }
+        if item.credentials.is_none() && form.credentials.iter().any(|field| !field.optional) {
+            return Err(Error::ParametersNotProvided(
+                "nothing is stored; send all parameters",
+            ));
+        }
+    }
+    if item.failed_logins >= BACK_OFF_AFTER
+        && let Some(ended) = item.last_ended_at
+        && now < ended.plus(BACK_OFF)
+    {
+        return Err(Error::TooManyConsecutiveLoginFailures {
+            retry_at: ended.plus(BACK_OFF),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The purge: what deleted Items, ended runs and unused uploads leave behind, removed in small batches.
+//!
+//! Every batch is a transaction of its own and every step can be repeated, so a crash anywhere costs nothing but time.
+
+use std::time::Duration;
+
+use entity::{
+    account, connect_token, consent, data_key, execution, idempotency_key, identity, item,
+    staged_document, transaction, upload,
+};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _, Query},
+};
+use uuid::Uuid;
+
+use crate::{app::App, db, error::Result};
+
+/// Most rows that one transaction removes.
+const BATCH: u64 = 2_000;
+/// How often the purge looks without a hint.
+const BEAT: Duration = Duration::from_secs(10);
+/// What is unused for longer than it lasts is removed a day later, so that late answers are still the right ones.
+const GRACE: Duration = Duration::from_hours(24);
+
+/// Purges until the node stops.
+pub async fn run(app: App) {
+    while app.running() {
+        match run_once(&app).await {
+            Ok(0) => app.wakes.purge.wait(&app, BEAT).await,
+            Ok(_) => {}
+            Err(error) => app.log_and_pause("purge", &error).await,
+        }
+    }
+}
+
+/// Removes what is to go and says how many rows that were.
+pub async fn run_once(app: &App) -> Result<usize> {
+    let owner = app.clone();
+    app.unit(async move { purge(&owner).await }).await
+}
+
+async fn purge(app: &App) -> Result<usize> {
+    let mut removed = staging(app).await? + expired(app).await?;
+    let gone: Vec<(Uuid, Uuid)> = item::Entity::find()
+        .filter(item::Column::DeletedAt.is_not_null())
+        .order_by_asc(item::Column::DeletedAt)
+        .limit(100)
+        .select_only()
+        .column(item::Column::ApplicationId)
+        .column(item::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    for (application, id) in &gone {
+        removed += of_item(app, *application, *id).await?;
+    }
+    if !gone.is_empty() {
+        // Pages that held what is gone are overwritten, also in the write-ahead log.
+        app.db.truncate_log().await?;
+    }
+    Ok(removed)
+}
+
+async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
+    let mut removed = 0;
+    let executions: Vec<Uuid> = execution::Entity::owned_by(application)
+        .filter(execution::Column::ItemId.eq(id))
+        .select_only()
+        .column(execution::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    for execution in executions {
+        removed += staging_of(app, execution).await?;
+    }
+    let uploads: Vec<Uuid> = upload::Entity::owned_by(application)
+        .filter(upload::Column::ItemId.eq(id))
+        .select_only()
+        .column(upload::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    for upload in uploads {
+        removed += chunks_of(app, upload).await?;
+    }
+    removed += drain::<transaction::Entity>(app, transaction::Column::ItemId.eq(id)).await?;
+    removed += drain::<account::Entity>(app, account::Column::ItemId.eq(id)).await?;
+    removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
+    removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;
+    removed += drain::<execution::Entity>(app, execution::Column::ItemId.eq(id)).await?;
+    removed += drain::<data_key::Entity>(app, data_key::Column::ItemId.eq(id)).await?;
+    db::execution::forget_excerpts(&app.db, id).await?;
+    // Last of all: until then the purge finds the Item again after a crash.
+    removed += drain::<item::Entity>(app, item::Column::Id.eq(id)).await?;
+    Ok(removed)
+}
+
+/// What runs that have ended had staged.
+async fn staging(app: &App) -> Result<usize> {
+    let mut removed = 0;
+    for execution in db::execution::ended_with_staging(&app.db).await? {
+        removed += staging_of(app, execution).await?;
+    }
+    Ok(removed)
+}
+
+async fn staging_of(app: &App, execution: Uuid) -> Result<usize> {
+    let documents = staged_document::Entity::delete_many()
+        .filter(staged_document::Column::ExecutionId.eq(execution))
+        .exec(app.db.write())
+        .await?
+        .rows_affected;
+    let mut removed = usize::try_from(documents).unwrap_or(usize::MAX);
+    loop {
+        let batch = db::execution::delete_staged(&app.db, execution, BATCH).await?;
+        removed += batch;
+        if batch == 0 {
+            return Ok(removed);
+        }
+    }
+}
+
+async fn chunks_of(app: &App, id: Uuid) -> Result<usize> {
+    let txn = app.db.begin().await?;
+    let removed = super::upload::delete(&txn, id).await?;
+    txn.commit().await?;
+    Ok(removed)
+}
+
+/// What has outlived its time: uploads, idempotency keys, connect tokens.
+async fn expired(app: &App) -> Result<usize> {
+    let now = app.clock.now();
+    let uploads: Vec<Uuid> = upload::Entity::find()
+        .filter(upload::Column::ItemId.is_null())
+        .filter(upload::Column::ExpiresAt.lte(now.0))
+        .limit(100)
+        .select_only()
+        .column(upload::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    let mut removed = 0;
+    for upload in uploads {
+        removed += chunks_of(app, upload).await?;
+    }
+    let keys = idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::ExpiresAt.lte(now.0))
+        .exec(app.db.write())
+        .await?;
+    removed += usize::try_from(keys.rows_affected).unwrap_or(usize::MAX);
+    removed += drain::<connect_token::Entity>(
+        app,
+        connect_token::Column::ExpiresAt.lte(now.minus(GRACE).0),
+    )
+    .await?;
+    Ok(removed)
+}
+
+/// Deletes rows in batches until none is left.
+async fn drain<E>(app: &App, filter: sea_orm::sea_query::SimpleExpr) -> Result<usize>
+where
+    E: EntityTrait,
+    E::PrimaryKey: sea_orm::Iterable,
+{
+    let mut removed = 0;
+    loop {
+        let batch = delete_batch::<E>(app.db.write(), filter.clone()).await?;
+        removed += batch;
+        if (batch as u64) < BATCH {
+            return Ok(removed);
+        }
+    }
+}
+
+async fn delete_batch<E>(
+    connection: &impl ConnectionTrait,
+    filter: sea_orm::sea_query::SimpleExpr,
+) -> Result<usize>
+where
+    E: EntityTrait,
+    E::PrimaryKey: sea_orm::Iterable,
+{
+    use sea_orm::Iterable as _;
+
+    let key = E::PrimaryKey::iter()
+        .next()
+        .expect("every table has a primary key")
+        .into_column();
+    let some = Query::select()
+        .column(key)
+        .from(E::default())
+        .cond_where(filter)
+        .limit(BATCH)
+        .to_owned();
+    let deleted = E::delete_many()
+        .filter(Expr::col(key).in_subquery(some))
+        .exec(connection)
+        .await?;
+    Ok(usize::try_from(deleted.rows_affected).unwrap_or(usize::MAX))
+}

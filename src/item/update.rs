@@ -1,0 +1,244 @@
+//! Starting another run of an Item, and what else changes about it.
+
+use std::collections::BTreeMap;
+
+use entity::{
+    connect_token, item,
+    kind::{ExecutionStatus, Product},
+};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Change, Changed, connector_of,
+    create::position,
+    credentials_scope, from_bytes,
+    input::{self, by_name},
+    insert_execution, lock, permission, save,
+    state::Signal,
+    to_bytes, transition, triggered_by, unfinished, upload,
+};
+use crate::{
+    app::App,
+    auth::Principal,
+    connector::{Descriptor, validate::Required},
+    error::{Error, Result},
+};
+
+/// What is to change about an Item before it runs again.
+#[derive(Debug, Default)]
+pub struct ItemUpdate {
+    /// Parameters by name, merged over the stored ones.
+    pub parameters: Vec<(String, SecretString)>,
+    /// Requested products from now on.
+    pub products: Option<Vec<Product>>,
+    /// The application's name for its user.
+    pub client_user_id: Change<String>,
+    /// Told of all its events.
+    pub webhook_url: Change<String>,
+}
+
+/// Starts a new run of an Item, with new parameters when given. A question that waits for the user is abandoned.
+pub async fn update(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    what: ItemUpdate,
+) -> Result<Changed> {
+    let (owner, principal) = (app.clone(), principal.clone());
+    let changed = app
+        .unit(async move { update_in_task(&owner, &principal, id, what).await })
+        .await?;
+    app.wakes.sync.notify();
+    app.wakes.relay.notify();
+    Ok(changed)
+}
+
+async fn update_in_task(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    changes: ItemUpdate,
+) -> Result<Changed> {
+    check_token(app, principal, &changes).await?;
+    if let Change::Set(user) = &changes.client_user_id {
+        input::check_client_user_id(user.as_deref())?;
+    }
+    if let Change::Set(url) = &changes.webhook_url {
+        input::check_webhook_url(app, url.as_deref())?;
+    }
+    let sent = by_name(changes.parameters)?;
+    let txn = app.db.begin().await?;
+    let mut item = lock(&txn, principal, id).await?;
+    let connector = connector_of(app, &item)?;
+    let form = connector.descriptor();
+    let running = unfinished(&txn, &item).await?;
+    permission::judge(form, &item, !sent.is_empty(), app.clock.now())?;
+    if let Some(products) = changes.products {
+        item.products = json!(input::products(form, Some(products))?);
+    }
+    let position = position(&txn, item.application_id).await?;
+    let sorted = merged(&txn, app, form, &mut item, sent).await?;
+    if let Change::Set(user) = changes.client_user_id {
+        item.client_user_id = user;
+    }
+    if let Change::Set(url) = changes.webhook_url {
+        item.webhook_url = url;
+    }
+    // Asking for a run is what turns automatic runs on again.
+    item.auto_sync_disabled_at = None;
+    if let Some(mut waiting) = running {
+        abandon(&txn, app, &mut waiting).await?;
+    }
+    let cause = triggered_by(principal);
+    upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
+    let mut execution =
+        insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
+    execution.status = item.execution_status;
+    transition::apply(
+        &txn,
+        app,
+        &mut item,
+        &mut execution,
+        Signal::UpdateRequested.into(),
+    )
+    .await?;
+    txn.commit().await?;
+    Ok(Changed { item, position })
+}
+
+/// A connect token updates its Items with what it carries.
+async fn check_token(app: &App, principal: &Principal, changes: &ItemUpdate) -> Result<()> {
+    let Some(token) = principal.connect_token() else {
+        return Ok(());
+    };
+    let row = connect_token::Entity::owned_by(principal.application)
+        .filter(connect_token::Column::Id.eq(token.id))
+        .one(app.db.read())
+        .await?;
+    let (user, url) = row.map_or((None, None), |row| (row.client_user_id, row.webhook_url));
+    for (field, change, carried) in [
+        ("clientUserId", &changes.client_user_id, user),
+        ("webhookUrl", &changes.webhook_url, url),
+    ] {
+        if let Change::Set(value) = change
+            && *value != carried
+        {
+            return Err(Error::invalid(
+                field,
+                "comes from the connect token; leave it out, or create the token with it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Merges what was sent over what is stored, and seals it anew if anything that is kept has changed.
+async fn merged(
+    txn: &DatabaseTransaction,
+    app: &App,
+    form: &Descriptor,
+    item: &mut item::Model,
+    sent: BTreeMap<String, SecretString>,
+) -> Result<input::Sorted> {
+    let stored = match &item.credentials {
+        Some(envelope) => {
+            let opened = app
+                .vault
+                .unseal(txn, credentials_scope(item), envelope)
+                .await?;
+            from_bytes(&opened)?.0
+        }
+        None => BTreeMap::new(),
+    };
+    for field in form
+        .credentials
+        .iter()
+        .filter(|field| field.mfa && !field.optional)
+    {
+        if !sent.contains_key(&field.name) {
+            return Err(Error::ConnectorRequiredParameter(field.name.clone()));
+        }
+    }
+    let mut values = stored.clone();
+    values.extend(sent);
+    let sorted = input::sort(form, values, Required::All)?;
+    let mfa = input::mfa_digest(app, item.id, &sorted.once);
+    if mfa.is_some() && mfa == item.mfa_digest {
+        let name = sorted.once.keys().next().cloned().unwrap_or_default();
+        return Err(Error::MfaParameterAlreadyUsed(name));
+    }
+    item.mfa_digest = mfa;
+    let same = stored.len() == sorted.kept.len()
+        && stored.iter().all(|(name, value)| {
+            sorted
+                .kept
+                .get(name)
+                .is_some_and(|kept| kept.expose_secret() == value.expose_secret())
+        });
+    if !same {
+        app.vault.destroy(txn, item.credentials.as_deref()).await?;
+        let scope = credentials_scope(item);
+        item.credentials = Some(app.vault.seal(txn, scope, &to_bytes(&sorted.kept)).await?);
+        item.credentials_digest =
+            input::credentials_digest(app, item.application_id, form.id, &sorted.kept)
+                .map(|digest| digest.to_vec());
+    }
+    Ok(sorted)
+}
+
+/// Ends a run that waits for the user, without an event of its own: the new run's tells.
+async fn abandon(
+    txn: &DatabaseTransaction,
+    app: &App,
+    waiting: &mut entity::execution::Model,
+) -> Result<()> {
+    transition::fence(txn, waiting).await?;
+    waiting.status = ExecutionStatus::UserInputTimeout;
+    waiting.error_code = Some(ExecutionStatus::UserInputTimeout);
+    waiting.ended_at = Some(app.clock.now());
+    waiting.lease_until = None;
+    for envelope in [waiting.session.take(), waiting.answer.take()] {
+        app.vault.destroy(txn, envelope.as_deref()).await?;
+    }
+    upload::delete_of_run(txn, waiting).await?;
+    transition::save_execution(txn, waiting).await
+}
+
+/// Takes an Item out of automatic runs until the client asks for one.
+pub async fn disable_auto_sync(app: &App, principal: &Principal, id: Uuid) -> Result<item::Model> {
+    principal.require_api_key("disable auto-sync")?;
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let txn = owner.db.begin().await?;
+        let mut item = lock(&txn, &principal, id).await?;
+        let now = owner.clock.now();
+        item.auto_sync_disabled_at.get_or_insert(now);
+        item.updated_at = now;
+        save(&txn, &item).await?;
+        txn.commit().await?;
+        Ok(item)
+    })
+    .await
+}
+
+/// Forgets an Item's failures, so that a client may update it again at once. For the operator.
+pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
+    let txn = app.db.begin().await?;
+    let mut item = item::Entity::find_by_id(id)
+        .filter(item::Column::DeletedAt.is_null())
+        .lock_exclusive()
+        .one(&txn)
+        .await?
+        .ok_or(super::NOT_FOUND)?;
+    item.failed_logins = 0;
+    item.failed_runs = 0;
+    item.updated_at = app.clock.now();
+    save(&txn, &item).await?;
+    txn.commit().await?;
+    Ok(item)
+}

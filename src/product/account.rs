@@ -1,0 +1,175 @@
+//! Accounts and cards.
+
+use entity::{account, execution, staged_document};
+use sea_orm::{
+    ActiveModelTrait as _,
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _,
+    sea_query::{Expr, OnConflict},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::AccountRecord,
+    error::{Error, Result},
+    money::Amount,
+};
+
+const KIND: &str = "account";
+
+/// An account as a run has staged it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Place in the institution's order.
+    pub ordinal: i32,
+    /// What the connector said.
+    pub record: AccountRecord,
+}
+
+/// Stages accounts behind those that are staged already.
+pub async fn stage(
+    txn: &impl ConnectionTrait,
+    execution: Uuid,
+    records: Vec<AccountRecord>,
+    first_ordinal: i32,
+) -> Result<()> {
+    let rows = (first_ordinal..).zip(records).map(|(ordinal, record)| {
+        Ok(staged_document::ActiveModel {
+            execution_id: Set(execution),
+            kind: Set(KIND.to_owned()),
+            key: Set(record.key.clone()),
+            body: Set(serde_json::to_value(Staged { ordinal, record }).map_err(Error::internal)?),
+        })
+    });
+    let rows: Vec<_> = rows.collect::<Result<_>>()?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    use staged_document::Column as C;
+    staged_document::Entity::insert_many(rows)
+        .on_conflict(
+            OnConflict::columns([C::ExecutionId, C::Kind, C::Key])
+                .update_column(C::Body)
+                .to_owned(),
+        )
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}
+
+/// What a run has staged, in the institution's order.
+pub async fn staged(connection: &impl ConnectionTrait, execution: Uuid) -> Result<Vec<Staged>> {
+    let rows = staged_document::Entity::find()
+        .filter(staged_document::Column::ExecutionId.eq(execution))
+        .filter(staged_document::Column::Kind.eq(KIND))
+        .all(connection)
+        .await?;
+    let mut staged = rows
+        .into_iter()
+        .map(|row| serde_json::from_value::<Staged>(row.body).map_err(Error::internal))
+        .collect::<Result<Vec<_>>>()?;
+    staged.sort_by_key(|staged| staged.ordinal);
+    Ok(staged)
+}
+
+/// The stored accounts of an Item.
+pub async fn of_item(
+    connection: &impl ConnectionTrait,
+    execution: &execution::Model,
+) -> Result<Vec<account::Model>> {
+    Ok(account::Entity::owned_by(execution.application_id)
+        .filter(account::Column::ItemId.eq(execution.item_id))
+        .order_by_asc(account::Column::Id)
+        .all(connection)
+        .await?)
+}
+
+/// Stores an account: updated in place when it is known and has changed, inserted when it is new. Its id never changes.
+pub async fn merge(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    staged: &Staged,
+) -> Result<account::Model> {
+    let known = account::Entity::owned_by(execution.application_id)
+        .filter(account::Column::ItemId.eq(execution.item_id))
+        .filter(account::Column::Key.eq(staged.record.key.as_str()))
+        .one(txn)
+        .await?;
+    let now = app.clock.now();
+    match known {
+        None => {
+            let row = model(app.rng.id(now), execution, staged, now);
+            account::Entity::insert(row.clone().into_active_model().reset_all())
+                .exec_without_returning(txn)
+                .await?;
+            Ok(row)
+        }
+        Some(known) => {
+            let mut row = model(known.id, execution, staged, now);
+            row.created_at = known.created_at;
+            row.updated_at = known.updated_at;
+            row.collected_to = known.collected_to;
+            row.suspect.clone_from(&known.suspect);
+            if row != known {
+                row.updated_at = now;
+                save(txn, &row).await?;
+            }
+            Ok(row)
+        }
+    }
+}
+
+/// Writes an account back.
+pub async fn save(txn: &impl ConnectionTrait, row: &account::Model) -> Result<()> {
+    account::Entity::update(row.clone().into_active_model().reset_all())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Remembers that a run has found too much of an account gone to be believed at once.
+pub async fn suspect(txn: &impl ConnectionTrait, id: Uuid, mark: Vec<u8>) -> Result<()> {
+    account::Entity::update_many()
+        .col_expr(account::Column::Suspect, Expr::value(mark))
+        .filter(account::Column::Id.eq(id))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+fn model(
+    id: Uuid,
+    execution: &execution::Model,
+    staged: &Staged,
+    now: Timestamp,
+) -> account::Model {
+    let record = staged.record.clone();
+    account::Model {
+        id,
+        application_id: execution.application_id,
+        item_id: execution.item_id,
+        key: record.key,
+        ordinal: staged.ordinal,
+        kind: record.kind,
+        subtype: record.subtype,
+        number: record.number,
+        name: record.name,
+        marketing_name: record.marketing_name,
+        balance_units: record.balance.map(Amount::units),
+        balance_nanos: record.balance.map(Amount::nanos),
+        currency_code: record.currency_code,
+        owner: record.owner,
+        tax_number: record.tax_number,
+        bank_data: record.bank_data,
+        credit_data: record.credit_data,
+        collected_to: None,
+        suspect: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

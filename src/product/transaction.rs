@@ -1,0 +1,332 @@
+//! Transactions: staged in batches, merged in sets, one account at a time.
+//!
+//! A row is matched by the institution's id, else by a fingerprint of its content and its ordinal among equal rows of
+//! the day. Rows of a file are matched by id and content together, since files reuse ids. What is stored and equal is
+//! neither written nor told.
+
+use std::collections::HashMap;
+
+use entity::{
+    account, execution,
+    kind::{EventType, TransactionStatus},
+    staged_transaction,
+};
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{
+    account as accounts,
+    text::{fold, likeness},
+};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::{Coverage, SourceKind, TransactionRecord, Warning},
+    db::merge::{self, Fresh, Gone, Owner, Side},
+    error::Result,
+    event::Draft,
+    money::Amount,
+};
+
+/// Most ids that one event carries.
+const EVENT_IDS: usize = 500;
+/// Deleting more rows than this, and a larger share than [`SUSPECT_SHARE`], is not believed at once.
+const SUSPECT_ROWS: usize = 20;
+/// Hundredths of an account's window.
+const SUSPECT_SHARE: usize = 30;
+/// How far apart a PENDING row and the POSTED one it becomes may be.
+const SETTLES_WITHIN_DAYS: i64 = 10;
+/// How alike their texts must be.
+const SETTLES_ALIKE: f64 = 0.4;
+
+/// Turns records into rows to stage, counting equal rows of a day across the batches of one stream.
+pub struct Stager {
+    execution: Uuid,
+    source: SourceKind,
+    ordinals: HashMap<[u8; 16], u32>,
+}
+
+impl Stager {
+    /// For one stream of one run.
+    pub fn new(execution: Uuid, source: SourceKind) -> Self {
+        Self {
+            execution,
+            source,
+            ordinals: HashMap::new(),
+        }
+    }
+
+    /// The rows of a batch. The last of several with one key wins.
+    pub fn rows(
+        &mut self,
+        app: &App,
+        account_key: &str,
+        records: Vec<TransactionRecord>,
+    ) -> Vec<staged_transaction::Model> {
+        let now = app.clock.now();
+        let mut rows: Vec<staged_transaction::Model> = Vec::with_capacity(records.len());
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for record in records {
+            let row = self.row(app, account_key, record, now);
+            match places.get(&row.row_key) {
+                Some(place) => rows[*place] = row,
+                None => {
+                    places.insert(row.row_key.clone(), rows.len());
+                    rows.push(row);
+                }
+            }
+        }
+        rows
+    }
+
+    fn row(
+        &mut self,
+        app: &App,
+        account_key: &str,
+        record: TransactionRecord,
+        now: Timestamp,
+    ) -> staged_transaction::Model {
+        let identity = hash(&[
+            account_key,
+            &record.posted_on.to_string(),
+            &record.amount.to_string(),
+            &record.description,
+            record.description_raw.as_deref().unwrap_or(""),
+        ]);
+        let row_key = match (&record.id, self.source) {
+            (Some(id), SourceKind::Institution) => format!("i:{id}"),
+            (Some(id), SourceKind::File) => format!("i:{id}:{}", hex(&identity)),
+            (None, _) => {
+                let ordinal = self.ordinals.entry(identity).or_insert(0);
+                *ordinal += 1;
+                format!("f:{}:{ordinal}", hex(&identity))
+            }
+        };
+        let number = |amount: Option<Amount>| amount.map_or_else(String::new, |a| a.to_string());
+        let digest = hash(&[
+            record.id.as_deref().unwrap_or(""),
+            &record.date.0.to_string(),
+            &record.posted_on.to_string(),
+            &record.description,
+            record.description_raw.as_deref().unwrap_or("\0"),
+            &record.amount.to_string(),
+            &number(record.amount_in_account_currency),
+            &record.currency_code,
+            record.kind.as_str(),
+            record.status.as_str(),
+            &number(record.balance),
+            record.provider_code.as_deref().unwrap_or("\0"),
+        ]);
+        let search_text = match &record.description_raw {
+            Some(raw) => fold(&format!("{} {raw}", record.description)),
+            None => fold(&record.description),
+        };
+        staged_transaction::Model {
+            execution_id: self.execution,
+            account_key: account_key.to_owned(),
+            row_key,
+            digest: digest.to_vec(),
+            provider_id: record.id,
+            date: record.date,
+            posted_on: record.posted_on,
+            description: record.description,
+            description_raw: record.description_raw,
+            search_text,
+            amount_units: record.amount.units(),
+            amount_nanos: record.amount.nanos(),
+            account_amount_units: record.amount_in_account_currency.map(Amount::units),
+            account_amount_nanos: record.amount_in_account_currency.map(Amount::nanos),
+            currency_code: record.currency_code,
+            kind: record.kind,
+            status: record.status,
+            balance_units: record.balance.map(Amount::units),
+            balance_nanos: record.balance.map(Amount::nanos),
+            provider_code: record.provider_code,
+            new_id: app.rng.id(now),
+        }
+    }
+}
+
+fn hash(parts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let whole: [u8; 32] = hash.finalize().into();
+    let (head, _) = whole.split_first_chunk().expect("32 bytes begin with 16");
+    *head
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a merge did to one account's transactions.
+#[derive(Debug)]
+pub enum Merged {
+    /// Done; these events are to be appended, in order.
+    Done(Vec<Draft>),
+    /// Nothing may be merged: the caller rolls back, remembers the account as suspect, and warns.
+    Suspect {
+        /// To be stored on the account.
+        mark: Vec<u8>,
+        /// What the client should know.
+        warning: Warning,
+    },
+}
+
+/// Merges what a run has staged for an account. The account's row is saved when its own state has changed.
+pub async fn merge(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    row: &mut account::Model,
+    coverage: Option<&Coverage>,
+    source: SourceKind,
+) -> Result<Merged> {
+    let now = app.clock.now();
+    let key = row.key.clone();
+    let side = Side {
+        execution: execution.id,
+        key: &key,
+        account: row.id,
+    };
+    let covered = coverage.filter(|covered| covered.complete && source == SourceKind::Institution);
+    let mut gone = match covered {
+        Some(covered) => merge::gone(&app.db, txn, side, covered.window).await?,
+        None => Vec::new(),
+    };
+    pair_settled(app, txn, side, &mut gone).await?;
+    if let Some(covered) = covered {
+        let before = row.suspect.take();
+        let inside = merge::count_in(&app.db, txn, row.id, covered.window).await?;
+        let inside = usize::try_from(inside).unwrap_or(0);
+        if gone.len() > SUSPECT_ROWS && gone.len() * 100 > inside * SUSPECT_SHARE {
+            let mark = suspicion(execution.id, &gone);
+            if !confirms(before.as_deref(), &mark) {
+                let warning = suspect_deletion(gone.len());
+                return Ok(Merged::Suspect { mark, warning });
+            }
+        }
+        let to = Some(covered.window.to);
+        if row.collected_to < to || before.is_some() {
+            row.collected_to = row.collected_to.max(to);
+            accounts::save(txn, row).await?;
+        }
+    }
+    let gone: Vec<Uuid> = gone.into_iter().map(|gone| gone.id).collect();
+    let updated = merge::update(&app.db, txn, side, now).await?;
+    merge::delete(&app.db, txn, &gone).await?;
+    let owner = Owner {
+        application: execution.application_id,
+        item: execution.item_id,
+    };
+    let inserted = merge::insert(&app.db, txn, side, owner, now).await?;
+    let by = Some(execution.triggered_by);
+    let mut events = Vec::new();
+    if inserted.count > 0 {
+        events.push(
+            Draft::new(EventType::TransactionsCreated, by)
+                .of_account(row.id)
+                .with("transactionsCount", json!(inserted.count))
+                .with("transactionsMinDate", json!(inserted.earliest))
+                .with("transactionsCreatedAtFrom", json!(now.to_string())),
+        );
+    }
+    for (kind, ids) in [
+        (EventType::TransactionsUpdated, updated),
+        (EventType::TransactionsDeleted, gone),
+    ] {
+        events.extend(ids.chunks(EVENT_IDS).map(|ids| {
+            Draft::new(kind, by)
+                .of_account(row.id)
+                .with("transactionIds", json!(ids))
+        }));
+    }
+    Ok(Merged::Done(events))
+}
+
+/// Lets a PENDING row that has become POSTED under another key keep its id, although its text changed a little.
+async fn pair_settled(
+    app: &App,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    gone: &mut Vec<Gone>,
+) -> Result<()> {
+    let mut units: Vec<i64> = gone
+        .iter()
+        .filter(|gone| gone.status == TransactionStatus::Pending)
+        .map(|gone| gone.amount_units)
+        .collect();
+    units.sort_unstable();
+    units.dedup();
+    if units.is_empty() {
+        return Ok(());
+    }
+    let mut fresh = Vec::new();
+    for chunk in units.chunks(500) {
+        fresh.extend(merge::fresh_with_units(&app.db, txn, side, chunk).await?);
+    }
+    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+    for (g, gone) in gone.iter().enumerate() {
+        for (f, fresh) in fresh.iter().enumerate() {
+            if let Some(likeness) = settles(gone, fresh) {
+                pairs.push((likeness, g, f));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+    let (mut paired, mut taken) = (vec![false; gone.len()], vec![false; fresh.len()]);
+    for (_, g, f) in pairs {
+        if !paired[g] && !taken[f] {
+            (paired[g], taken[f]) = (true, true);
+            merge::rekey(&app.db, txn, gone[g].id, &fresh[f].row_key).await?;
+        }
+    }
+    let mut place = 0;
+    gone.retain(|_| {
+        place += 1;
+        !paired[place - 1]
+    });
+    Ok(())
+}
+
+/// How alike a gone PENDING row and a fresh POSTED one are, if the one may have become the other.
+fn settles(gone: &Gone, fresh: &Fresh) -> Option<f64> {
+    let days = (fresh.posted_on - gone.posted_on).num_days();
+    let same = gone.status == TransactionStatus::Pending
+        && gone.amount_units == fresh.amount_units
+        && gone.amount_nanos == fresh.amount_nanos
+        && gone.currency_code == fresh.currency_code
+        && (-1..=SETTLES_WITHIN_DAYS).contains(&days);
+    let likeness = likeness(&gone.search_text, &fresh.search_text);
+    (same && likeness >= SETTLES_ALIKE).then_some(likeness)
+}
+
+/// Which run found which rows gone.
+fn suspicion(execution: Uuid, gone: &[Gone]) -> Vec<u8> {
+    let mut ids: Vec<String> = gone.iter().map(|gone| gone.id.to_string()).collect();
+    ids.sort_unstable();
+    let parts: Vec<&str> = ids.iter().map(String::as_str).collect();
+    [execution.as_bytes().as_slice(), &hash(&parts)].concat()
+}
+
+/// Whether another run has found the same rows gone before.
+fn confirms(before: Option<&[u8]>, mark: &[u8]) -> bool {
+    before
+        .and_then(|before| before.split_at_checked(16))
+        .is_some_and(|(run, rows)| run != &mark[..16] && rows == &mark[16..])
+}
+
+fn suspect_deletion(rows: usize) -> Warning {
+    Warning {
+        code: "SUSPECT_DELETION".to_owned(),
+        message: format!(
+            "The institution no longer shows {rows} transactions of an account. Nothing of that account was changed; it will be if the next run says the same."
+        ),
+        provider_message: None,
+    }
+}

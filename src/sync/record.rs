@@ -1,0 +1,237 @@
+//! Recording a step: state, Item, events and the run's own notes in one transaction, fenced by the epoch.
+
+use entity::{execution, item, kind::Product};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::{Coverage, Failure, Question, Session, UserAction, Warning},
+    error::{Error, Result},
+    item::{execution_scope, products_of, transition, upload},
+};
+
+/// A finished step, as the execution's row keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What was collected.
+    pub product: Product,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Why it failed, if so.
+    pub failure: Option<Failure>,
+    /// What the client should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// What goes with a transition.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Where the connector goes on.
+    pub session: Option<Session>,
+    /// What to ask the user, and until when.
+    pub question: Option<(Question, Timestamp)>,
+    /// What the user must do, until when, and when to look.
+    pub action: Option<(UserAction, Option<Timestamp>, Timestamp)>,
+    /// A finished step.
+    pub step: Option<Step>,
+    /// What that step covered.
+    pub covered: Vec<Coverage>,
+}
+
+/// Holds the Item of a run; fails with [`Error::LeaseLost`] when it has been deleted or the run was taken away.
+pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Result<item::Model> {
+    let item = item::Entity::owned_by(execution.application_id)
+        .filter(item::Column::Id.eq(execution.item_id))
+        .filter(item::Column::DeletedAt.is_null())
+        .lock_exclusive()
+        .one(txn)
+        .await?
+        .ok_or(Error::LeaseLost)?;
+    let current = execution::Entity::find_by_id(execution.id)
+        .lock_exclusive()
+        .one(txn)
+        .await?;
+    match current {
+        Some(row) if row.epoch == execution.epoch && row.ended_at.is_none() => Ok(item),
+        _ => Err(Error::LeaseLost),
+    }
+}
+
+/// Moves the run and records what goes with it. Answers the run as recorded.
+pub async fn record(
+    app: &App,
+    mut execution: execution::Model,
+    what: transition::Move,
+    notes: Notes,
+) -> Result<execution::Model> {
+    let owner = app.clone();
+    let execution = app
+        .unit(async move {
+            let app = owner;
+            let txn = app.db.begin().await?;
+            let mut item = lock(&txn, &execution).await?;
+            let until = app.clock.now().plus(app.config.lease);
+            execution.lease_until = Some(until);
+            execution.due_at = until;
+            execution.lost_leases = 0;
+            note(&txn, &app, &mut item, &mut execution, notes).await?;
+            transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
+            txn.commit().await?;
+            Ok(execution)
+        })
+        .await?;
+    app.wakes.relay.notify();
+    Ok(execution)
+}
+
+async fn note(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &mut item::Model,
+    execution: &mut execution::Model,
+    notes: Notes,
+) -> Result<()> {
+    if let Some(session) = notes.session {
+        app.vault.destroy(txn, execution.session.as_deref()).await?;
+        let scope = execution_scope(execution, "session");
+        execution.session = Some(app.vault.seal(txn, scope, &session.0).await?);
+        // The answer has been used.
+        app.vault.destroy(txn, execution.answer.as_deref()).await?;
+        execution.answer = None;
+    }
+    if let Some((question, expires)) = notes.question {
+        item.parameter = Some(serde_json::to_value(&question.field).map_err(Error::internal)?);
+        item.parameter_expires_at = Some(expires);
+        execution.question_asked += 1;
+        pause(execution, expires);
+    }
+    if let Some((action, expires, look)) = notes.action {
+        item.user_action = Some(serde_json::to_value(&action).map_err(Error::internal)?);
+        item.user_action_expires_at = expires;
+        pause(execution, look);
+    }
+    if let Some(step) = notes.step {
+        let mut steps = steps(execution)?;
+        steps.retain(|earlier| earlier.product != step.product);
+        steps.push(step);
+        execution.steps = json!(steps);
+    }
+    if !notes.covered.is_empty() {
+        let mut covered = covered(execution)?;
+        covered.extend(notes.covered);
+        execution.covered = json!(covered);
+    }
+    Ok(())
+}
+
+/// Leaves the run to whoever finds it due then. A run that waits holds no lease.
+fn pause(execution: &mut execution::Model, until: Timestamp) {
+    execution.lease_until = None;
+    execution.due_at = until;
+}
+
+/// The finished steps of a run.
+pub fn steps(execution: &execution::Model) -> Result<Vec<Step>> {
+    serde_json::from_value(execution.steps.clone()).map_err(Error::internal)
+}
+
+/// What a run has covered.
+pub fn covered(execution: &execution::Model) -> Result<Vec<Coverage>> {
+    serde_json::from_value(execution.covered.clone()).map_err(Error::internal)
+}
+
+/// Ends a run: per-product outcome on the Item, state, events; its uploads go with it.
+pub async fn finish(
+    app: &App,
+    mut execution: execution::Model,
+    what: transition::Move,
+    merge_warnings: Vec<(Product, Warning)>,
+) -> Result<execution::Model> {
+    let owner = app.clone();
+    let execution = app
+        .unit(async move {
+            let app = owner;
+            let txn = app.db.begin().await?;
+            let mut item = lock(&txn, &execution).await?;
+            let merged = matches!(
+                what,
+                transition::Move::Signal(
+                    crate::item::state::Signal::Finished
+                        | crate::item::state::Signal::FinishedPartially
+                )
+            );
+            if merged {
+                crate::product::identity::merge(&txn, &app, &execution).await?;
+            }
+            item.status_detail = status_detail(
+                &item,
+                &steps(&execution)?,
+                &merge_warnings,
+                merged,
+                app.clock.now(),
+            );
+            upload::delete_of_run(&txn, &execution).await?;
+            transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
+            txn.commit().await?;
+            Ok(execution)
+        })
+        .await?;
+    app.wakes.relay.notify();
+    app.wakes.purge.notify();
+    Ok(execution)
+}
+
+/// Per requested product: whether it was updated, when last, and what the client should know.
+fn status_detail(
+    item: &item::Model,
+    steps: &[Step],
+    merge_warnings: &[(Product, Warning)],
+    merged: bool,
+    now: Timestamp,
+) -> Value {
+    let mut detail = Map::new();
+    for product in products_of(item) {
+        let step = steps.iter().find(|step| step.product == product);
+        let updated = merged && step.is_some_and(|step| step.failure.is_none());
+        let before = item
+            .status_detail
+            .get(product.as_str())
+            .and_then(|before| before.get("lastUpdatedAt"))
+            .cloned()
+            .unwrap_or(Value::Null);
+        let mut warnings: Vec<Warning> = step.map_or_else(Vec::new, |step| step.warnings.clone());
+        warnings.extend(
+            step.and_then(|step| step.failure.as_ref())
+                .map(|failure| Warning {
+                    code: failure.code.to_string(),
+                    message: failure.message.clone(),
+                    provider_message: failure.provider_message.clone(),
+                }),
+        );
+        warnings.extend(
+            merge_warnings
+                .iter()
+                .filter(|(of, _)| *of == product)
+                .map(|(_, warning)| warning.clone()),
+        );
+        detail.insert(
+            product.as_str().to_owned(),
+            json!({
+                "isUpdated": updated,
+                "lastUpdatedAt": if updated { json!(now) } else { before },
+                "warnings": warnings,
+            }),
+        );
+    }
+    Value::Object(detail)
+}

@@ -1,0 +1,361 @@
+//! One execution, from where it stands to its end or its next pause.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use entity::{
+    execution, item,
+    kind::{ExecutionStatus, Product},
+};
+use sea_orm::{ColumnTrait as _, QueryFilter as _};
+use tracing::Instrument as _;
+
+use super::{
+    collect,
+    record::{self, Notes},
+    store,
+};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::{Call, Connector, Credentials, Failure, Login, Session},
+    db,
+    error::{Error, Result},
+    item::{
+        connector_of, credentials_scope, execution_scope, from_bytes,
+        state::{self, Signal},
+        transition::Move,
+        upload,
+    },
+};
+
+/// Longest login, or step of one.
+const LOGIN_LASTS: Duration = Duration::from_mins(5);
+/// Leases that may be lost without a recorded step in between.
+const MOST_LOST_LEASES: i32 = 3;
+/// When a run that failed by a fault of ours is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Runs a claimed execution; whatever happens, its lease is given back or runs out.
+pub async fn run(app: App, execution: execution::Model) {
+    let (id, epoch) = (execution.id, execution.epoch);
+    let span =
+        tracing::info_span!("execution", item.id = %execution.item_id, execution.id = %id, epoch);
+    let task = async {
+        let lease = Lease(Arc::new(AtomicI64::new(
+            execution.lease_until.map_or(0, |until| until.0),
+        )));
+        let outcome = tokio::select! {
+            outcome = drive(&app, &lease, execution) => outcome,
+            () = keep(&app, &lease, id, epoch) => Err(Error::LeaseLost),
+            () = app.stopping() => {
+                hand_over(&app, id, epoch, Duration::ZERO, false).await;
+                return;
+            }
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Error::LeaseLost) => {
+                tracing::info!("another worker has this execution now, or it has ended")
+            }
+            Err(error) => {
+                error.log("execution");
+                hand_over(&app, id, epoch, TRY_AGAIN, true).await;
+            }
+        }
+        app.wakes.sync.notify();
+    };
+    task.instrument(span).await;
+}
+
+async fn hand_over(app: &App, id: uuid::Uuid, epoch: i64, after: Duration, failed: bool) {
+    let due = app.clock.now().plus(after);
+    if let Err(error) = db::execution::release(&app.db, id, epoch, due, failed).await {
+        error.log("execution lease");
+    }
+}
+
+/// Until when this worker may act for its execution, as far as it knows.
+#[derive(Clone)]
+pub struct Lease(Arc<AtomicI64>);
+
+impl Lease {
+    /// Fails once the lease has run out, for instance because this process was stopped for a while.
+    pub fn check(&self, app: &App) -> Result<()> {
+        if app.clock.now().0 < self.0.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Error::LeaseLost)
+        }
+    }
+
+    fn prolong(&self, until: Timestamp) {
+        self.0.fetch_max(until.0, Ordering::SeqCst);
+    }
+}
+
+/// Prolongs the lease until it is lost.
+async fn keep(app: &App, lease: &Lease, id: uuid::Uuid, epoch: i64) {
+    loop {
+        app.clock.sleep(app.config.lease / 3).await;
+        let until = app.clock.now().plus(app.config.lease);
+        match db::execution::hold(&app.db, id, epoch, until).await {
+            Ok(true) => lease.prolong(until),
+            Ok(false) => {
+                // A run that has just paused or ended holds no lease; the driver is about to say so.
+                app.clock.sleep(app.config.lease / 3).await;
+                return;
+            }
+            Err(error) => error.log("execution heartbeat"),
+        }
+    }
+}
+
+async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Result<()> {
+    if execution.lost_leases >= MOST_LOST_LEASES {
+        let code = match execution.status {
+            ExecutionStatus::Merging => ExecutionStatus::MergeError,
+            _ => ExecutionStatus::UnexpectedError,
+        };
+        return fail(app, execution, Failure::new(code, state::explanation(code))).await;
+    }
+    let item = item::Entity::owned_by(execution.application_id)
+        .filter(item::Column::Id.eq(execution.item_id))
+        .filter(item::Column::DeletedAt.is_null())
+        .one(app.db.read())
+        .await?
+        .ok_or(Error::LeaseLost)?;
+    let connector = connector_of(app, &item)?;
+    let call = call(app, &execution).await?;
+    loop {
+        lease.check(app)?;
+        execution = match execution.status {
+            ExecutionStatus::Created => {
+                record::record(
+                    app,
+                    execution,
+                    Signal::LoginStarted.into(),
+                    Notes::default(),
+                )
+                .await?
+            }
+            ExecutionStatus::LoginInProgress
+            | ExecutionStatus::LoginMfaInProgress
+            | ExecutionStatus::WaitingUserAction => {
+                let outcome = log_in(app, &connector, &call, &item, &execution).await?;
+                let next = logged_in(app, execution, outcome).await?;
+                if next.lease_until.is_none() {
+                    return Ok(());
+                }
+                next
+            }
+            ExecutionStatus::WaitingUserInput => {
+                let code = ExecutionStatus::UserInputTimeout;
+                return fail(app, execution, Failure::new(code, state::explanation(code))).await;
+            }
+            ExecutionStatus::Merging => {
+                return store::merge(app, lease, &connector, execution).await;
+            }
+            _ => {
+                let Some(product) = collecting(&execution) else {
+                    return Ok(());
+                };
+                let session = session(app, &execution).await?;
+                let collected =
+                    collect::collect(app, lease, &connector, &call, session, &execution, product)
+                        .await?;
+                match collected.next {
+                    Ok(next) => {
+                        record::record(app, execution, next.into(), collected.notes).await?
+                    }
+                    Err(failure) => {
+                        let execution = note_last(app, execution, collected.notes)?;
+                        return fail(app, execution, failure).await;
+                    }
+                }
+            }
+        };
+    }
+}
+
+/// The product that an execution collects where it stands.
+fn collecting(execution: &execution::Model) -> Option<Product> {
+    products(execution)
+        .into_iter()
+        .find(|product| state::collecting(*product) == Some(execution.status))
+}
+
+/// The products of a run, in order of collection.
+pub fn products(execution: &execution::Model) -> Vec<Product> {
+    serde_json::from_value(execution.products.clone()).unwrap_or_default()
+}
+
+/// Keeps the last step's outcome for the Item's detail when the run ends without another record.
+fn note_last(_: &App, mut execution: execution::Model, notes: Notes) -> Result<execution::Model> {
+    if let Some(step) = notes.step {
+        let mut steps = record::steps(&execution)?;
+        steps.retain(|earlier| earlier.product != step.product);
+        steps.push(step);
+        execution.steps = serde_json::json!(steps);
+    }
+    Ok(execution)
+}
+
+async fn fail(app: &App, execution: execution::Model, failure: Failure) -> Result<()> {
+    record::finish(app, execution, Move::Fail(failure), Vec::new()).await?;
+    Ok(())
+}
+
+async fn call(app: &App, execution: &execution::Model) -> Result<Call> {
+    let mut files = std::collections::BTreeMap::new();
+    for (name, id) in upload::of_run(execution) {
+        if let Some(contents) = upload::read(app, execution.application_id, id).await? {
+            files.insert(name, contents.into());
+        }
+    }
+    Ok(Call {
+        clock: app.clock.clone(),
+        sandbox_step: app.config.sandbox_step,
+        files,
+    })
+}
+
+async fn session(app: &App, execution: &execution::Model) -> Result<Session> {
+    let envelope = execution
+        .session
+        .as_deref()
+        .ok_or_else(|| Error::internal("a run that has logged in has no session"))?;
+    let scope = execution_scope(execution, "session");
+    Ok(Session(
+        app.vault.unseal(app.db.read(), scope, envelope).await?,
+    ))
+}
+
+/// Calls the connector where the login stands. Its panic is a failure of the run and not of the worker.
+async fn log_in(
+    app: &App,
+    connector: &Arc<dyn Connector>,
+    call: &Call,
+    item: &item::Model,
+    execution: &execution::Model,
+) -> Result<Result<Login, Failure>> {
+    let answer = match &execution.answer {
+        Some(envelope) => {
+            let scope = execution_scope(execution, "answer");
+            from_bytes(&app.vault.unseal(app.db.read(), scope, envelope).await?)?
+        }
+        None => Credentials::default(),
+    };
+    let (connector, call) = (connector.clone(), call.clone());
+    match execution.status {
+        ExecutionStatus::LoginMfaInProgress => {
+            let session = session(app, execution).await?;
+            guarded(async move { connector.answer(&call, &session, &answer).await }).await
+        }
+        ExecutionStatus::WaitingUserAction => {
+            if item
+                .user_action_expires_at
+                .is_some_and(|expires| app.clock.now() >= expires)
+            {
+                let code = ExecutionStatus::UserInputTimeout;
+                return Ok(Err(Failure::new(code, state::explanation(code))));
+            }
+            let session = session(app, execution).await?;
+            guarded(async move { connector.poll(&call, &session).await }).await
+        }
+        _ => {
+            let mut credentials = match &item.credentials {
+                Some(envelope) => {
+                    let opened = app
+                        .vault
+                        .unseal(app.db.read(), credentials_scope(item), envelope)
+                        .await?;
+                    from_bytes(&opened)?
+                }
+                None => Credentials::default(),
+            };
+            credentials.0.extend(answer.0);
+            guarded(async move { connector.login(&call, &credentials).await }).await
+        }
+    }
+}
+
+/// Runs a connector's call apart, bounded in time.
+async fn guarded<T: Send + 'static>(
+    call: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<Result<T, Failure>> {
+    let mut task = tokio::spawn(call);
+    let _abort = AbortOnDrop(task.abort_handle());
+    match tokio::time::timeout(LOGIN_LASTS, &mut task).await {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(panic)) => {
+            tracing::error!(panic = panic.is_panic(), "the connector did not return");
+            let code = ExecutionStatus::UnexpectedError;
+            Ok(Err(Failure::new(code, state::explanation(code))))
+        }
+        Err(_) => Ok(Err(Failure::new(
+            ExecutionStatus::ConnectionError,
+            "The institution did not answer in time. Update again later.",
+        ))),
+    }
+}
+
+/// A call that nobody waits for any more must not go on at the institution.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Records the outcome of a step of logging in.
+async fn logged_in(
+    app: &App,
+    execution: execution::Model,
+    outcome: Result<Login, Failure>,
+) -> Result<execution::Model> {
+    let now = app.clock.now();
+    match outcome {
+        Err(failure) => record::finish(app, execution, Move::Fail(failure), Vec::new()).await,
+        Ok(Login::Connected(session)) => {
+            let first = products(&execution)
+                .into_iter()
+                .find(|product| state::collecting(*product).is_some())
+                .ok_or_else(|| Error::internal("a run has nothing to collect"))?;
+            let notes = Notes {
+                session: Some(session),
+                ..Notes::default()
+            };
+            record::record(app, execution, Signal::Collecting(first).into(), notes).await
+        }
+        Ok(Login::Question { question, session }) => {
+            let expires = now.plus(question.expires_in.unwrap_or(app.config.mfa_timeout));
+            let notes = Notes {
+                session: Some(session),
+                question: Some((question, expires)),
+                ..Notes::default()
+            };
+            record::record(app, execution, Signal::QuestionAsked.into(), notes).await
+        }
+        Ok(Login::Action {
+            action,
+            session,
+            poll_after,
+        }) => {
+            let expires = action.expires_in.map(|lasts| now.plus(lasts));
+            let notes = Notes {
+                session: Some(session),
+                action: Some((action, expires, now.plus(poll_after))),
+                ..Notes::default()
+            };
+            record::record(app, execution, Signal::ActionDemanded.into(), notes).await
+        }
+    }
+}
