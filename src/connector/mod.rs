@@ -5,6 +5,7 @@
 //! everything that must outlive a call in its serialisable [`Session`]. It relies on nothing but the [`Call`] it is
 //! given: it knows no database and no GraphQL.
 
+pub mod ofx;
 mod record;
 mod sandbox;
 pub mod validate;
