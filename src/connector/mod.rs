@@ -5,6 +5,7 @@
 //! everything that must outlive a call in its serialisable [`Session`]. It relies on nothing but the [`Call`] it is
 //! given: it knows no database and no GraphQL.
 
+mod file;
 pub mod ofx;
 mod record;
 mod sandbox;
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
 pub use self::record::{
     AccountRecord, Coverage, EmailRecord, IdentityRecord, PhoneRecord, TransactionRecord, Warning,
 };
