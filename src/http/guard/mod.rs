@@ -23,7 +23,7 @@ pub use scan::{scan, scan_json};
 
 /// Most bytes of a document.
 pub const SIZE: usize = 64 * 1024;
-/// Most lexical tokens of a document.
+/// Most lexical tokens of a document, comments included.
 pub const TOKENS: usize = 2_000;
 /// Most brackets of any kind open at once, in a document or in JSON; also most selections inside one another once
 /// fragments are expanded.

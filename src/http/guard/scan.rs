@@ -18,7 +18,7 @@ pub fn scan(document: &str) -> Result<(), Rejection> {
         let rest = &bytes[at..];
         let (length, found) = match rest[0] {
             b' ' | b'\t' | b'\n' | b'\r' | b',' => (1, 0),
-            b'#' => (comment(rest), 0),
+            b'#' => (comment(rest), 1),
             b'"' => match string(rest) {
                 Some(length) => (length, 1),
                 None => return Err(unterminated(&document[..at])),
