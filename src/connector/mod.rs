@@ -343,6 +343,7 @@ impl Registry {
             sandbox::plain(),
             sandbox::one_step_mfa(),
             sandbox::two_step_mfa(),
+            Arc::new(FileConnector::new()),
         ])
     }
 

@@ -1,7 +1,7 @@
 //! Statements of the relay.
 
 use entity::event;
-use sea_orm::{ConnectionTrait, EntityTrait as _, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, FromQueryResult as _, IdenStatic as _, Iterable as _, Statement};
 use uuid::Uuid;
 
 use super::Db;
@@ -40,11 +40,18 @@ pub async fn stamp(
         return Ok(Vec::new());
     };
     let head: i64 = row.try_get("", "position")?;
-    let sql = "UPDATE event SET position = batch.position FROM (\
+    // SQLite takes no `event.*` here, and the batch has columns of the same names.
+    let columns: Vec<String> = event::Column::iter()
+        .map(|column| format!("event.{0} AS {0}", column.as_str()))
+        .collect();
+    let sql = format!(
+        "UPDATE event SET position = batch.position FROM (\
                  SELECT sequence, $1 + row_number() OVER (ORDER BY sequence) AS position FROM (\
                    SELECT sequence FROM event WHERE position IS NULL AND application_id = $2 ORDER BY sequence LIMIT $3\
                  ) oldest\
-               ) batch WHERE event.sequence = batch.sequence RETURNING event.*";
+               ) batch WHERE event.sequence = batch.sequence RETURNING {}",
+        columns.join(", ")
+    );
     let statement = Statement::from_sql_and_values(
         db.backend(),
         sql,
@@ -68,7 +75,7 @@ pub async fn stamp(
 
 async fn event_head_to(txn: &impl ConnectionTrait, application: Uuid, position: i64) -> Result<()> {
     use entity::event_head::{Column, Entity};
-    use sea_orm::{ColumnTrait as _, QueryFilter as _, sea_query::Expr};
+    use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 
     Entity::update_many()
         .col_expr(Column::Position, Expr::value(position))

@@ -5,20 +5,15 @@ use std::{fmt::Write, fs, path::PathBuf};
 use super::{Document, ParseError, parse};
 use crate::connector::{TransactionRecord, Warning};
 
-/// The files of others, beside the workspace, and ours.
-const FOLDERS: [&str; 2] = ["../shared/fixtures/ofx", "tests/fixtures/ofx"];
-
-pub(super) fn folder(index: usize) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(FOLDERS[index])
+/// The files, those of others and ours.
+pub(super) fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ofx")
 }
 
 /// All fixtures with their names, in order.
 pub(super) fn all() -> Vec<(String, Vec<u8>)> {
-    let files = (0..FOLDERS.len()).flat_map(|index| {
-        let folder = folder(index);
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-    });
-    let mut all: Vec<_> = files
+    let mut all: Vec<_> = fs::read_dir(folder())
+        .expect("the fixtures are there")
         .map(|file| file.expect("a folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "ofx"))
         .map(|path| {

@@ -1,1 +1,232 @@
+//! All states × all signals against a written table.
 
+use entity::kind::{ExecutionStatus as S, ItemStatus, Product};
+use strum::IntoEnumIterator as _;
+
+use super::{Signal as G, is_ended, is_failure, next, status};
+
+/// Each state, and the states it leads to by each signal; whatever is not written is not allowed.
+///
+/// `failure` stands for any code that ends a run by failing, except CREATE_ERROR and MERGE_ERROR.
+const TABLE: &[(&[S], &[(&str, &str)])] = &[
+    (
+        &[S::Creating],
+        &[("prepared", "CREATED"), ("CREATE_ERROR", "CREATE_ERROR")],
+    ),
+    (
+        &[S::Created],
+        &[
+            ("login started", "LOGIN_IN_PROGRESS"),
+            ("failure", "failure"),
+        ],
+    ),
+    (
+        &[S::LoginInProgress, S::LoginMfaInProgress],
+        &[
+            ("question asked", "WAITING_USER_INPUT"),
+            ("action demanded", "WAITING_USER_ACTION"),
+            ("collecting", "collecting"),
+            ("failure", "failure"),
+        ],
+    ),
+    (
+        &[S::WaitingUserInput],
+        &[
+            ("update requested", "CREATED"),
+            ("answer given", "LOGIN_MFA_IN_PROGRESS"),
+            ("failure", "failure"),
+        ],
+    ),
+    (
+        &[S::WaitingUserAction],
+        &[
+            ("update requested", "CREATED"),
+            ("question asked", "WAITING_USER_INPUT"),
+            ("action demanded", "WAITING_USER_ACTION"),
+            ("collecting", "collecting"),
+            ("failure", "failure"),
+        ],
+    ),
+    (
+        &[
+            S::AccountsInProgress,
+            S::CreditcardsInProgress,
+            S::TransactionsInProgress,
+            S::InvestmentsInProgress,
+            S::InvestmentsTransactionsInProgress,
+            S::PaymentDataInProgress,
+            S::IdentityInProgress,
+            S::LoansInProgress,
+            S::AccountStatementsInProgress,
+        ],
+        &[
+            ("collecting", "later"),
+            ("merge started", "MERGING"),
+            ("failure", "failure"),
+        ],
+    ),
+    (
+        &[S::Merging],
+        &[
+            ("finished", "SUCCESS"),
+            ("finished partially", "PARTIAL_SUCCESS"),
+            ("MERGE_ERROR", "MERGE_ERROR"),
+            ("ERROR", "ERROR"),
+            ("UNEXPECTED_ERROR", "UNEXPECTED_ERROR"),
+        ],
+    ),
+    (
+        &[
+            S::Success,
+            S::PartialSuccess,
+            S::CreateError,
+            S::Error,
+            S::MergeError,
+            S::InvalidCredentials,
+            S::InvalidCredentialsMfa,
+            S::UserInputTimeout,
+            S::AlreadyLoggedIn,
+            S::AccountLocked,
+            S::AccountCredentialsReset,
+            S::AccountNeedsAction,
+            S::UserAuthorizationPending,
+            S::UserAuthorizationNotGranted,
+            S::UserAuthorizationRevoked,
+            S::UserNotSupported,
+            S::SiteNotAvailable,
+            S::ConnectionError,
+            S::UnexpectedError,
+        ],
+        &[("update requested", "CREATED")],
+    ),
+];
+
+/// The order of collection, with the state of each product's step.
+const STEPS: &[(Product, S)] = &[
+    (Product::Accounts, S::AccountsInProgress),
+    (Product::CreditCards, S::CreditcardsInProgress),
+    (Product::Transactions, S::TransactionsInProgress),
+    (Product::Investments, S::InvestmentsInProgress),
+    (
+        Product::InvestmentsTransactions,
+        S::InvestmentsTransactionsInProgress,
+    ),
+    (Product::PaymentData, S::PaymentDataInProgress),
+    (Product::Identity, S::IdentityInProgress),
+    (Product::Loans, S::LoansInProgress),
+    (Product::AccountStatements, S::AccountStatementsInProgress),
+];
+
+fn signals() -> Vec<G> {
+    let mut signals = vec![
+        G::Prepared,
+        G::UpdateRequested,
+        G::LoginStarted,
+        G::QuestionAsked,
+        G::AnswerGiven,
+        G::ActionDemanded,
+        G::MergeStarted,
+        G::Finished,
+        G::FinishedPartially,
+    ];
+    signals.extend(Product::iter().map(G::Collecting));
+    signals.extend(S::iter().map(G::Failed));
+    signals
+}
+
+fn name(signal: G) -> String {
+    match signal {
+        G::Prepared => "prepared".to_owned(),
+        G::UpdateRequested => "update requested".to_owned(),
+        G::LoginStarted => "login started".to_owned(),
+        G::QuestionAsked => "question asked".to_owned(),
+        G::AnswerGiven => "answer given".to_owned(),
+        G::ActionDemanded => "action demanded".to_owned(),
+        G::Collecting(_) => "collecting".to_owned(),
+        G::MergeStarted => "merge started".to_owned(),
+        G::Finished => "finished".to_owned(),
+        G::FinishedPartially => "finished partially".to_owned(),
+        G::Failed(code) => code.to_string(),
+    }
+}
+
+fn expected(state: S, signal: G) -> Option<S> {
+    let (_, rows) = TABLE
+        .iter()
+        .find(|(states, _)| states.contains(&state))
+        .unwrap_or_else(|| panic!("{state} is not in the table"));
+    let find = |wanted: &str| rows.iter().find(|(name, _)| *name == wanted);
+    if let G::Failed(code) = signal
+        && let Some(("failure", _)) = find("failure")
+    {
+        let run_failure = TABLE[7].0.contains(&code)
+            && !matches!(
+                code,
+                S::Success | S::PartialSuccess | S::CreateError | S::MergeError
+            );
+        return run_failure.then_some(code);
+    }
+    let (_, target) = find(&name(signal))?;
+    match (*target, signal) {
+        ("collecting", G::Collecting(product)) => {
+            STEPS.iter().find(|(p, _)| *p == product).map(|(_, s)| *s)
+        }
+        ("later", G::Collecting(product)) => {
+            let here = STEPS.iter().position(|(_, s)| *s == state)?;
+            STEPS[here + 1..]
+                .iter()
+                .find(|(p, _)| *p == product)
+                .map(|(_, s)| *s)
+        }
+        (target, _) => Some(target.parse().expect("a state")),
+    }
+}
+
+#[test]
+fn every_state_meets_every_signal_as_the_table_says() {
+    let mut pairs = 0;
+    for state in S::iter() {
+        for signal in signals() {
+            assert_eq!(
+                next(state, signal).ok(),
+                expected(state, signal),
+                "{state} and {signal:?}"
+            );
+            pairs += 1;
+        }
+    }
+    assert_eq!(pairs, S::iter().count() * signals().len());
+}
+
+#[test]
+fn the_status_follows_from_the_execution() {
+    for (states, rows) in TABLE {
+        for state in *states {
+            let terminal = rows.len() == 1 && rows[0] == ("update requested", "CREATED");
+            assert_eq!(is_ended(*state), terminal, "{state}");
+        }
+    }
+    for state in S::iter() {
+        let expected = match state.as_str() {
+            "WAITING_USER_INPUT" => ItemStatus::WaitingUserInput,
+            "WAITING_USER_ACTION" => ItemStatus::WaitingUserAction,
+            "MERGING" => ItemStatus::Merging,
+            "SUCCESS" | "PARTIAL_SUCCESS" => ItemStatus::Updated,
+            "INVALID_CREDENTIALS"
+            | "ACCOUNT_CREDENTIALS_RESET"
+            | "USER_AUTHORIZATION_NOT_GRANTED"
+            | "USER_AUTHORIZATION_REVOKED"
+            | "ACCOUNT_LOCKED" => ItemStatus::LoginError,
+            name if name == "CREATING" || name == "CREATED" || name.ends_with("_IN_PROGRESS") => {
+                ItemStatus::Updating
+            }
+            _ => ItemStatus::Outdated,
+        };
+        assert_eq!(status(state), expected, "{state}");
+        assert_eq!(
+            is_failure(state),
+            matches!(expected, ItemStatus::LoginError | ItemStatus::Outdated),
+            "{state}"
+        );
+    }
+}

@@ -1,0 +1,372 @@
+//! A node for tests: a migrated database of its own, a manual clock, workers that run when they are told to.
+//!
+//! Every test runs once per engine through [`on_both_engines`]. PostgreSQL is where `PONTE_TEST_POSTGRES_URL` says; a
+//! test that cannot reach it fails.
+
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are configured by variables"
+)]
+
+use std::{future::Future, time::Duration};
+
+use clap::Parser;
+use entity::kind::Environment;
+use ponte::{
+    app::App,
+    auth::{
+        Principal, PrincipalKind,
+        application::{Created, Operator},
+    },
+    clock::{Clock, Rng, Timestamp},
+    config::{Config, Settings},
+    connector::Registry,
+    db::Engine,
+    event, graphql, item, sync, webhook,
+};
+use sea_orm::{ConnectionTrait as _, Database};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// 2026-03-16T12:00:00Z, a Monday.
+pub const START: Timestamp = Timestamp(1_773_662_400_000);
+
+/// A node and its application.
+pub struct TestApp {
+    /// The node.
+    pub app: App,
+    /// Its schema.
+    pub graph: graphql::Graph,
+    /// The application that tests act for.
+    pub owner: Created,
+    /// Its API key's principal.
+    pub principal: Principal,
+    database: TestDatabase,
+}
+
+/// A database that goes away with the test.
+pub enum TestDatabase {
+    /// A folder.
+    Sqlite(tempfile::TempDir),
+    /// A database on the test server.
+    Postgres { admin: String, name: String },
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where PostgreSQL is.
+pub fn postgres_url() -> String {
+    std::env::var("PONTE_TEST_POSTGRES_URL").expect(
+        "PONTE_TEST_POSTGRES_URL is not set: run tests/run, which starts a PostgreSQL, or name a server whose user may create databases",
+    )
+}
+
+/// How much of a storm runs: 1 is short.
+pub fn scale() -> usize {
+    std::env::var("PONTE_TEST_SCALE")
+        .ok()
+        .and_then(|scale| scale.parse().ok())
+        .unwrap_or(1)
+}
+
+/// The seed of a randomised test, printed so that it can be repeated with `SEED=`.
+pub fn seed() -> u64 {
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| u64::from_le_bytes(Rng::system().bytes()));
+    println!("SEED={seed}");
+    seed
+}
+
+impl TestDatabase {
+    /// A new, empty one.
+    pub async fn create(engine: Engine) -> (Self, String) {
+        match engine {
+            Engine::Sqlite => {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let url = format!("sqlite://{}", folder.path().join("ponte.db").display());
+                (Self::Sqlite(folder), url)
+            }
+            Engine::Postgres => {
+                let admin = postgres_url();
+                let name = format!(
+                    "ponte_test_{:016x}",
+                    u64::from_le_bytes(Rng::system().bytes())
+                );
+                let connection = Database::connect(&admin)
+                    .await
+                    .expect("the test server answers");
+                connection
+                    .execute_unprepared(&format!("CREATE DATABASE {name}"))
+                    .await
+                    .expect("may create databases");
+                let (base, _) = admin.rsplit_once('/').expect("a URL with a database");
+                let url = format!("{base}/{name}");
+                (Self::Postgres { admin, name }, url)
+            }
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Self::Postgres { admin, name } = self {
+            let (admin, name) = (admin.clone(), name.clone());
+            // Dropping a database needs a runtime of its own here.
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(async {
+                        if let Ok(connection) = Database::connect(&admin).await {
+                            let _ = connection
+                                .execute_unprepared(&format!(
+                                    "DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+                                ))
+                                .await;
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// Settings for tests, with these flags on top.
+pub fn settings(url: &str, flags: &[&str]) -> Config {
+    let base = [
+        "ponte",
+        "--database-url",
+        url,
+        "--listen",
+        "127.0.0.1:0",
+        "--database-connections",
+        "4",
+        "--master-key",
+        "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
+        "--sandbox-step-ms",
+        "0",
+        "--webhook-allow-networks",
+        "127.0.0.0/8",
+    ];
+    Cli::try_parse_from(base.iter().chain(flags))
+        .expect("flags that exist")
+        .settings
+        .check()
+        .expect("settings that are right")
+}
+
+/// Runs a test on SQLite and on PostgreSQL.
+pub async fn on_both_engines<F>(test: impl Fn(TestApp) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        println!("on {engine:?}");
+        test(TestApp::start(engine).await).await;
+    }
+}
+
+impl TestApp {
+    /// A node over a new database.
+    pub async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, &[]).await
+    }
+
+    /// The same with flags.
+    pub async fn start_with(engine: Engine, flags: &[&str]) -> Self {
+        let (database, url) = TestDatabase::create(engine).await;
+        let app = App::open(
+            settings(&url, flags),
+            Clock::manual(START),
+            Rng::seeded(7),
+            Registry::builtin(),
+        )
+        .await
+        .expect("a node");
+        let owner = create_application(&app, "Tests").await;
+        let principal = api_key(&app, owner.id).await;
+        Self {
+            graph: graphql::build(app.clone()),
+            app,
+            owner,
+            principal,
+            database,
+        }
+    }
+
+    /// Moves time on.
+    pub fn advance(&self, by: Duration) {
+        self.app.clock.advance(by);
+    }
+
+    /// Runs every worker until nothing is due.
+    pub async fn settle(&self) {
+        loop {
+            let done = sync::run_once(&self.app).await.expect("the sync worker")
+                + event::relay::run_once(&self.app).await.expect("the relay")
+                + webhook::delivery::run_once(&self.app)
+                    .await
+                    .expect("the deliveries")
+                + item::purge::run_once(&self.app).await.expect("the purge");
+            if done == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Executes a document as the application.
+    pub async fn query(&self, document: &str, variables: Value) -> Value {
+        self.query_as(Some(self.principal.clone()), document, variables)
+            .await
+    }
+
+    /// Executes a document as somebody; answers the whole GraphQL response.
+    pub async fn query_as(
+        &self,
+        principal: Option<Principal>,
+        document: &str,
+        variables: Value,
+    ) -> Value {
+        let request = async_graphql::Request::new(document)
+            .variables(async_graphql::Variables::from_json(variables))
+            .data(graphql::Asking {
+                principal,
+                address: [127, 0, 0, 1].into(),
+            });
+        let mut response = self.graph.execute(request).await;
+        graphql::finish(&mut response, "test");
+        serde_json::to_value(&response).expect("a response is JSON")
+    }
+
+    /// The same for documents that must succeed; answers `data`.
+    pub async fn data(&self, document: &str, variables: Value) -> Value {
+        let response = self.query(document, variables).await;
+        assert_eq!(response.get("errors"), None, "{document}: {response}");
+        response["data"].clone()
+    }
+
+    /// The code of the first error of a document that must fail.
+    pub async fn code(&self, document: &str, variables: Value) -> String {
+        let response = self.query(document, variables).await;
+        code_of(&response)
+    }
+
+    /// Creates an Item and answers its id.
+    pub async fn connect(&self, connector: &str, parameters: &[(&str, &str)]) -> Uuid {
+        let parameters: Vec<Value> = parameters
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let data = self
+            .data(
+                "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id status executionStatus } cursor } }",
+                json!({ "input": { "connectorId": connector, "parameters": parameters } }),
+            )
+            .await;
+        id_at(&data, "/createItem/item/id")
+    }
+
+    /// A sandbox Item of `user-ok`, settled.
+    pub async fn connected(&self) -> Uuid {
+        let id = self
+            .connect("0", &[("user", "user-ok"), ("password", "password-ok")])
+            .await;
+        self.settle().await;
+        id
+    }
+
+    /// What a client sees of an Item.
+    pub async fn item(&self, id: Uuid) -> Value {
+        let data = self
+            .data(
+                "query($id: ID!) { item(id: $id) { id status executionStatus error { code message providerMessage } lastUpdatedAt \
+                   statusDetail { product isUpdated lastUpdatedAt warnings { code message } } \
+                   parameter { name label type expiresAt options { value label } } canUpdate { allowed code reason retryAt } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        data["item"].clone()
+    }
+
+    /// The names of an Item's events, in order.
+    pub async fn events(&self, id: Uuid) -> Vec<String> {
+        let data = self
+            .data(
+                "query($id: ID!) { events(first: 200, filter: { itemId: $id }) { nodes { name payload } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        let nodes = data["events"]["nodes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        nodes
+            .iter()
+            .map(|node| match node["name"].as_str() {
+                Some("item/status_changed") => {
+                    format!(
+                        "-> {}",
+                        node["payload"]["data"]["executionStatus"]
+                            .as_str()
+                            .unwrap_or("?")
+                    )
+                }
+                name => name.unwrap_or("?").to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// Makes an application.
+pub async fn create_application(app: &App, name: &str) -> Created {
+    Operator {
+        db: &app.db,
+        vault: &app.vault,
+        clock: &app.clock,
+        rng: &app.rng,
+    }
+    .create(name, Environment::Sandbox, None)
+    .await
+    .expect("an application")
+}
+
+/// The principal of a fresh API key of an application.
+pub async fn api_key(app: &App, application: Uuid) -> Principal {
+    let known = app
+        .applications
+        .load(&app.db, application)
+        .await
+        .expect("the database answers")
+        .expect("a known application");
+    Principal {
+        application,
+        kind: PrincipalKind::ApiKey,
+        version: known.token_version,
+        expires_at: Timestamp(i64::MAX),
+    }
+}
+
+/// An id somewhere in an answer.
+pub fn id_at(data: &Value, pointer: &str) -> Uuid {
+    data.pointer(pointer)
+        .and_then(Value::as_str)
+        .and_then(|id| id.parse().ok())
+        .unwrap_or_else(|| panic!("no id at {pointer} of {data}"))
+}
+
+/// The code of the first error of an answer.
+pub fn code_of(response: &Value) -> String {
+    response
+        .pointer("/errors/0/extensions/code")
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no error in {response}"))
+        .to_owned()
+}
