@@ -13,6 +13,7 @@ use crate::{
     connector::{Coverage, Failure, Question, Session, UserAction, Warning},
     error::{Error, Result},
     item::{execution_scope, products_of, transition, upload},
+    metrics,
 };
 
 /// A finished step, as the execution's row keeps it.
@@ -186,6 +187,7 @@ pub async fn finish(
             Ok(execution)
         })
         .await?;
+    metrics::execution_ended(execution.status);
     app.wakes.relay.notify();
     app.wakes.purge.notify();
     Ok(execution)
