@@ -9,6 +9,9 @@
     reason = "tests are configured by variables"
 )]
 
+pub mod scripted;
+pub mod server;
+
 use std::{future::Future, time::Duration};
 
 use clap::Parser;
@@ -182,12 +185,17 @@ impl TestApp {
 
     /// The same with flags.
     pub async fn start_with(engine: Engine, flags: &[&str]) -> Self {
+        Self::start_over(engine, flags, Registry::builtin()).await
+    }
+
+    /// The same with connectors of the test's own.
+    pub async fn start_over(engine: Engine, flags: &[&str], connectors: Registry) -> Self {
         let (database, url) = TestDatabase::create(engine).await;
         let app = App::open(
             settings(&url, flags),
             Clock::manual(START),
             Rng::seeded(7),
-            Registry::builtin(),
+            connectors,
         )
         .await
         .expect("a node");
@@ -272,6 +280,66 @@ impl TestApp {
             )
             .await;
         id_at(&data, "/createItem/item/id")
+    }
+
+    /// Asks for a run of an Item, with parameters, and answers the whole response.
+    pub async fn update(&self, id: Uuid, parameters: &[(&str, &str)]) -> Value {
+        let parameters: Vec<Value> = parameters
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let mut input = json!({ "itemId": id });
+        if !parameters.is_empty() {
+            input["parameters"] = json!(parameters);
+        }
+        self.query(
+            "mutation($input: UpdateItemInput!) { updateItem(input: $input) { item { status executionStatus } cursor } }",
+            json!({ "input": input }),
+        )
+        .await
+    }
+
+    /// A run that must be accepted, settled.
+    pub async fn updated(&self, id: Uuid, parameters: &[(&str, &str)]) {
+        let response = self.update(id, parameters).await;
+        assert_eq!(response.get("errors"), None, "{response}");
+        self.settle().await;
+    }
+
+    /// Answers an Item's question; answers the whole response.
+    pub async fn answer(&self, id: Uuid, name: &str, value: &str) -> Value {
+        self.query(
+            "mutation($input: SendItemMfaInput!) { sendItemMfa(input: $input) { item { status executionStatus } cursor } }",
+            json!({ "input": { "itemId": id, "parameters": [{ "name": name, "value": value }] } }),
+        )
+        .await
+    }
+
+    /// An Item's accounts, each with its transactions, newest first.
+    pub async fn accounts(&self, id: Uuid) -> Vec<Value> {
+        let data = self
+            .data(
+                "query($id: ID!) { item(id: $id) { accounts { nodes { id type subtype number name balance currencyCode createdAt updatedAt \
+                   transactions(first: 500) { nodes { id postedOn date description descriptionRaw amount amountInAccountCurrency currencyCode \
+                     type status balance providerId providerCode createdAt updatedAt } } } } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        data.pointer("/item/accounts/nodes")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Uploads a file as the application and answers its id.
+    pub async fn upload(&self, contents: &[u8]) -> String {
+        let mut writer = item::upload::begin(&self.app, &self.principal)
+            .await
+            .expect("an upload begins");
+        for chunk in contents.chunks(10_000) {
+            writer.write(chunk).await.expect("bytes are taken");
+        }
+        writer.finish().await.expect("an upload ends").id.to_string()
     }
 
     /// A sandbox Item of `user-ok`, settled.

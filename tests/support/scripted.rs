@@ -1,0 +1,188 @@
+//! A connector whose bank says what the test puts into it.
+
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use entity::kind::{
+    AccountSubtype, AccountType, ExecutionStatus, Product, TransactionStatus, TransactionType,
+};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use ponte::{
+    clock::Timestamp,
+    connector::{
+        AccountRecord, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor,
+        Failure, Field, Login, Registry, Request, Session, SourceKind, TransactionRecord, Window,
+    },
+    money::Amount,
+};
+use zeroize::Zeroizing;
+
+/// What the bank shows and has been asked.
+#[derive(Default)]
+pub struct Bank {
+    /// The rows of the only account.
+    pub rows: Vec<TransactionRecord>,
+    /// Whether it says that it has shown everything.
+    pub complete: bool,
+    /// Fails the collection of this product.
+    pub failing: Option<Product>,
+    /// Panics in login.
+    pub panics: bool,
+    /// Logins so far.
+    pub logins: usize,
+    /// Windows that were asked for.
+    pub windows: Vec<Window>,
+    /// Products that were asked for.
+    pub products: Vec<Product>,
+}
+
+/// The connector, number 7000.
+pub struct Scripted {
+    descriptor: Descriptor,
+    bank: Arc<Mutex<Bank>>,
+}
+
+/// A registry of the scripted connector, and its bank.
+pub fn scripted() -> (Registry, Arc<Mutex<Bank>>) {
+    let bank = Arc::new(Mutex::new(Bank {
+        complete: true,
+        ..Bank::default()
+    }));
+    let connector = Scripted {
+        descriptor: Descriptor {
+            id: 7000,
+            name: "Scripted",
+            kind: ConnectorKind::PersonalBank,
+            country: None,
+            institution_url: None,
+            image_url: None,
+            primary_color: None,
+            credentials: vec![Field {
+                name: "user".to_owned(),
+                label: "User".to_owned(),
+                ..Field::default()
+            }],
+            products: vec![Product::Accounts, Product::Transactions],
+            has_mfa: false,
+            oauth: false,
+            is_sandbox: true,
+            is_open_finance: false,
+            source: SourceKind::Institution,
+            overlap_days: 4,
+        },
+        bank: bank.clone(),
+    };
+    (Registry::new([Arc::new(connector) as Arc<dyn Connector>]), bank)
+}
+
+/// A POSTED row of the account.
+pub fn row(id: Option<&str>, day: &str, cents: i64, description: &str) -> TransactionRecord {
+    let posted_on: chrono::NaiveDate = day.parse().expect("a day");
+    TransactionRecord {
+        id: id.map(str::to_owned),
+        date: Timestamp(
+            posted_on
+                .and_hms_opt(0, 0, 0)
+                .expect("midnight")
+                .and_utc()
+                .timestamp_millis(),
+        ),
+        posted_on,
+        description: description.to_owned(),
+        description_raw: None,
+        amount: Amount::from_cents(cents),
+        amount_in_account_currency: None,
+        currency_code: "BRL".to_owned(),
+        kind: if cents < 0 {
+            TransactionType::Debit
+        } else {
+            TransactionType::Credit
+        },
+        status: TransactionStatus::Posted,
+        balance: None,
+        provider_code: None,
+    }
+}
+
+#[async_trait]
+impl Connector for Scripted {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    async fn login(&self, _: &Call, _: &Credentials) -> Result<Login, Failure> {
+        let mut bank = self.bank.lock().expect("a bank");
+        bank.logins += 1;
+        let panics = bank.panics;
+        drop(bank);
+        assert!(!panics, "the scripted bank panics");
+        Ok(Login::Connected(Session(Zeroizing::new(b"in".to_vec()))))
+    }
+
+    async fn answer(&self, _: &Call, _: &Session, _: &Credentials) -> Result<Login, Failure> {
+        Err(Failure::new(ExecutionStatus::UnexpectedError, "asks nothing"))
+    }
+
+    async fn poll(&self, _: &Call, _: &Session) -> Result<Login, Failure> {
+        Err(Failure::new(ExecutionStatus::UnexpectedError, "demands nothing"))
+    }
+
+    fn collect(
+        &self,
+        _: Call,
+        _: Session,
+        request: Request,
+    ) -> BoxStream<'static, Result<Batch, Failure>> {
+        let mut bank = self.bank.lock().expect("a bank");
+        bank.products.push(request.product);
+        bank.windows.extend(request.windows.iter().map(|(_, window)| *window));
+        if bank.failing == Some(request.product) {
+            let failure = Failure::new(ExecutionStatus::SiteNotAvailable, "closed");
+            return futures_util::stream::iter([Err(failure)]).boxed();
+        }
+        let mut batches = Vec::new();
+        if request.product == Product::Accounts {
+            batches.push(Ok(Batch::Accounts(vec![account()])));
+        } else {
+            for (account, window) in request.windows {
+                let rows: Vec<_> = bank
+                    .rows
+                    .iter()
+                    .filter(|row| row.posted_on >= window.from && row.posted_on <= window.to)
+                    .cloned()
+                    .collect();
+                for rows in rows.chunks(100) {
+                    batches.push(Ok(Batch::Transactions {
+                        account: account.clone(),
+                        rows: rows.to_vec(),
+                    }));
+                }
+                batches.push(Ok(Batch::Covered(Coverage {
+                    account,
+                    window,
+                    complete: bank.complete,
+                })));
+            }
+        }
+        futures_util::stream::iter(batches).boxed()
+    }
+}
+
+fn account() -> AccountRecord {
+    AccountRecord {
+        key: "1".to_owned(),
+        kind: AccountType::Bank,
+        subtype: AccountSubtype::CheckingAccount,
+        number: "0001/1".to_owned(),
+        name: "Checking account".to_owned(),
+        marketing_name: None,
+        balance: Some(Amount::from_cents(100)),
+        currency_code: "BRL".to_owned(),
+        owner: None,
+        tax_number: None,
+        bank_data: None,
+        credit_data: None,
+    }
+}
