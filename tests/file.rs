@@ -1,17 +1,19 @@
 //! Statement files: uploaded, imported, imported again.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{TestApp, code_of, on_both_engines};
 use ponte::{auth::PrincipalKind, item::upload};
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use serde_json::{Value, json};
-use support::{TestApp, code_of, on_both_engines};
 use uuid::Uuid;
 
 fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/fixtures/ofx/{name}.ofx", env!("CARGO_MANIFEST_DIR"))).expect(name)
+    std::fs::read(format!(
+        "{}/tests/fixtures/ofx/{name}.ofx",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .expect(name)
 }
 
 async fn import(test: &TestApp, contents: &[u8]) -> Uuid {
@@ -27,7 +29,11 @@ async fn import_again(test: &TestApp, id: Uuid, contents: &[u8]) {
 }
 
 fn merged(events: &[String]) -> Vec<&str> {
-    events.iter().map(String::as_str).filter(|name| name.starts_with("transactions/")).collect()
+    events
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("transactions/"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,25 +45,81 @@ async fn a_statement_is_imported_exactly_and_again_without_a_trace() {
         assert_eq!(accounts.len(), 1);
         let account = &accounts[0];
         assert_eq!(
-            json!([account["type"], account["subtype"], account["number"], account["balance"], account["currencyCode"]]),
+            json!([
+                account["type"],
+                account["subtype"],
+                account["number"],
+                account["balance"],
+                account["currencyCode"]
+            ]),
             json!(["BANK", "CHECKING_ACCOUNT", "1452687~7", "75.99", "USD"])
         );
-        let rows: Vec<Value> = account["transactions"]["nodes"].as_array().expect("rows").iter()
-            .map(|row| json!([row["postedOn"], row["amount"], row["type"], row["status"], row["providerId"], row["providerCode"], row["description"]]))
+        let rows: Vec<Value> = account["transactions"]["nodes"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| {
+                json!([
+                    row["postedOn"],
+                    row["amount"],
+                    row["type"],
+                    row["status"],
+                    row["providerId"],
+                    row["providerCode"],
+                    row["description"]
+                ])
+            })
             .collect();
-        assert_eq!(json!(rows), json!([
-            ["2011-04-07", "-25.00", "DEBIT", "POSTED", "0000488", "319", "RETURNED CHECK FEE, CHECK # 319"],
-            ["2011-04-05", "-34.51", "DEBIT", "POSTED", "0000487", null, "AUTOMATIC WITHDRAWAL, ELECTRIC BILL"],
-            ["2011-03-31", "0.01", "CREDIT", "POSTED", "0000486", null, "DIVIDEND EARNED FOR PERIOD OF 03"],
-        ]));
+        assert_eq!(
+            json!(rows),
+            json!([
+                [
+                    "2011-04-07",
+                    "-25.00",
+                    "DEBIT",
+                    "POSTED",
+                    "0000488",
+                    "319",
+                    "RETURNED CHECK FEE, CHECK # 319"
+                ],
+                [
+                    "2011-04-05",
+                    "-34.51",
+                    "DEBIT",
+                    "POSTED",
+                    "0000487",
+                    null,
+                    "AUTOMATIC WITHDRAWAL, ELECTRIC BILL"
+                ],
+                [
+                    "2011-03-31",
+                    "0.01",
+                    "CREDIT",
+                    "POSTED",
+                    "0000486",
+                    null,
+                    "DIVIDEND EARNED FOR PERIOD OF 03"
+                ],
+            ])
+        );
 
         let told = test.events(id).await.len();
         import_again(&test, id, &fixture("checking")).await;
         assert_eq!(test.accounts(id).await, accounts);
-        assert_eq!(test.events(id).await[told..], [
-            "-> CREATED", "-> LOGIN_IN_PROGRESS", "-> ACCOUNTS_IN_PROGRESS", "item/login_succeeded",
-            "-> CREDITCARDS_IN_PROGRESS", "-> TRANSACTIONS_IN_PROGRESS", "-> MERGING", "-> SUCCESS", "item/updated",
-        ]);
+        assert_eq!(
+            test.events(id).await[told..],
+            [
+                "-> CREATED",
+                "-> LOGIN_IN_PROGRESS",
+                "-> ACCOUNTS_IN_PROGRESS",
+                "item/login_succeeded",
+                "-> CREDITCARDS_IN_PROGRESS",
+                "-> TRANSACTIONS_IN_PROGRESS",
+                "-> MERGING",
+                "-> SUCCESS",
+                "item/updated",
+            ]
+        );
     })
     .await;
 }
@@ -74,10 +136,18 @@ async fn a_file_adds_and_never_deletes() {
         let later = format!("{}{}", &whole[..first], &whole[second..]).replace("-34.51", "-34.52");
         import_again(&test, id, later.as_bytes()).await;
         let after = test.accounts(id).await;
-        let amounts: Vec<_> = after[0]["transactions"]["nodes"].as_array().expect("rows").iter().map(|row| row["amount"].clone()).collect();
+        let amounts: Vec<_> = after[0]["transactions"]["nodes"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| row["amount"].clone())
+            .collect();
         assert_eq!(amounts.len(), 4, "{amounts:?}");
         assert!(amounts.contains(&json!("-34.51")) && amounts.contains(&json!("-34.52")));
-        assert_eq!(merged(&test.events(id).await), ["transactions/created", "transactions/created"]);
+        assert_eq!(
+            merged(&test.events(id).await),
+            ["transactions/created", "transactions/created"]
+        );
         assert_eq!(before[0]["id"], after[0]["id"]);
     })
     .await;
@@ -87,18 +157,34 @@ async fn a_file_adds_and_never_deletes() {
 async fn every_real_statement_imports_and_every_broken_one_says_where() {
     on_both_engines(|test| async move {
         for name in [
-            "anzcc", "bank_medium", "checking", "empty_balance", "fidelity-savings", "investment_medium",
-            "multiple_accounts", "ofx-v102-empty-tags", "suncorp",
+            "anzcc",
+            "bank_medium",
+            "checking",
+            "empty_balance",
+            "fidelity-savings",
+            "investment_medium",
+            "multiple_accounts",
+            "ofx-v102-empty-tags",
+            "suncorp",
         ] {
             let id = import(&test, &fixture(name)).await;
             let item = test.item(id).await;
             assert_eq!(item["status"], "UPDATED", "{name}: {item}");
             assert!(!test.accounts(id).await.is_empty(), "{name}");
         }
-        for name in ["signon_fail", "error_message", "decimal_error", "date_missing"] {
+        for name in [
+            "signon_fail",
+            "error_message",
+            "decimal_error",
+            "date_missing",
+        ] {
             let id = import(&test, &fixture(name)).await;
             let item = test.item(id).await;
-            assert_eq!((&item["status"], &item["executionStatus"]), (&json!("LOGIN_ERROR"), &json!("INVALID_CREDENTIALS")), "{name}");
+            assert_eq!(
+                (&item["status"], &item["executionStatus"]),
+                (&json!("LOGIN_ERROR"), &json!("INVALID_CREDENTIALS")),
+                "{name}"
+            );
             let message = item["error"]["message"].as_str().unwrap_or("");
             assert!(message.contains("line "), "{name}: {message}");
             assert_eq!(test.accounts(id).await, Vec::<Value>::new(), "{name}");
@@ -117,19 +203,40 @@ async fn a_run_needs_a_file_of_its_own() {
         let upload = test.upload(&fixture("checking")).await;
         let id = test.connect("900", &[("file", &upload)]).await;
         test.settle().await;
-        assert_eq!(test.item(id).await["canUpdate"]["code"], "PARAMETERS_NOT_PROVIDED");
-        assert_eq!(code_of(&test.update(id, &[]).await), "PARAMETERS_NOT_PROVIDED");
+        assert_eq!(
+            test.item(id).await["canUpdate"]["code"],
+            "PARAMETERS_NOT_PROVIDED"
+        );
+        assert_eq!(
+            code_of(&test.update(id, &[]).await),
+            "PARAMETERS_NOT_PROVIDED"
+        );
         // It was good for one run.
-        assert_eq!(code_of(&test.update(id, &[("file", &upload)]).await), "INVALID_INPUT");
-        assert_eq!(code_of(&test.update(id, &[("file", "not an id")]).await), "CONNECTOR_VALIDATION_ERROR");
+        assert_eq!(
+            code_of(&test.update(id, &[("file", &upload)]).await),
+            "INVALID_INPUT"
+        );
+        assert_eq!(
+            code_of(&test.update(id, &[("file", "not an id")]).await),
+            "CONNECTOR_VALIDATION_ERROR"
+        );
         let unknown = Uuid::from_u128(7).to_string();
-        assert_eq!(code_of(&test.update(id, &[("file", &unknown)]).await), "INVALID_INPUT");
+        assert_eq!(
+            code_of(&test.update(id, &[("file", &unknown)]).await),
+            "INVALID_INPUT"
+        );
         // Nor is it good for ever.
         let upload = test.upload(&fixture("checking")).await;
         test.advance(Duration::from_hours(1));
-        assert_eq!(code_of(&test.update(id, &[("file", &upload)]).await), "INVALID_INPUT");
+        assert_eq!(
+            code_of(&test.update(id, &[("file", &upload)]).await),
+            "INVALID_INPUT"
+        );
         test.settle().await;
-        let left = entity::upload_chunk::Entity::find().count(test.app.db.read()).await.expect("a count");
+        let left = entity::upload_chunk::Entity::find()
+            .count(test.app.db.read())
+            .await
+            .expect("a count");
         assert_eq!(left, 0, "chunks are left");
     })
     .await;
@@ -138,8 +245,8 @@ async fn a_run_needs_a_file_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_belongs_to_who_made_it() {
     on_both_engines(|test| async move {
-        let other = support::create_application(&test.app, "Other").await;
-        let stranger = support::api_key(&test.app, other.id).await;
+        let other = crate::support::create_application(&test.app, "Other").await;
+        let stranger = crate::support::api_key(&test.app, other.id).await;
         let upload = test.upload(&fixture("checking")).await;
         let document = "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }";
         let variables = json!({ "input": { "connectorId": "900", "parameters": [{ "name": "file", "value": upload }] } });
@@ -165,12 +272,27 @@ async fn uploads_are_bounded() {
         for _ in 0..20 {
             large.write(&piece).await.expect("20 MiB are taken");
         }
-        assert_eq!(large.write(b"x").await.expect_err("one more is not").code(), "INVALID_INPUT");
-        assert_eq!(begin().await.expect("an upload").finish().await.expect_err("empty").code(), "INVALID_INPUT");
+        assert_eq!(
+            large.write(b"x").await.expect_err("one more is not").code(),
+            "INVALID_INPUT"
+        );
+        assert_eq!(
+            begin()
+                .await
+                .expect("an upload")
+                .finish()
+                .await
+                .expect_err("empty")
+                .code(),
+            "INVALID_INPUT"
+        );
         for _ in 2..20 {
             begin().await.expect("an upload");
         }
-        assert_eq!(begin().await.err().map(|error| error.code()), Some("RATE_LIMITED"));
+        assert_eq!(
+            begin().await.err().map(|error| error.code()),
+            Some("RATE_LIMITED")
+        );
         test.advance(Duration::from_hours(1));
         begin().await.expect("the others have expired");
     })

@@ -1,19 +1,17 @@
 //! What a run does to the rows that are stored.
 
-mod support;
-
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use entity::kind::TransactionStatus;
-use ponte::db::Engine;
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     TestApp,
     scripted::{Bank, row, scripted},
 };
+use entity::kind::TransactionStatus;
+use ponte::db::Engine;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 struct Merging {
@@ -50,11 +48,20 @@ impl Merging {
     /// (id, day, amount, description, status), newest first.
     async fn rows(&self) -> Vec<(String, String, String, String, String)> {
         let accounts = self.test.accounts(self.item).await;
-        let rows = accounts[0]["transactions"]["nodes"].as_array().cloned().unwrap_or_default();
+        let rows = accounts[0]["transactions"]["nodes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let text = |row: &Value, field: &str| row[field].as_str().unwrap_or("?").to_owned();
         rows.iter()
             .map(|row| {
-                (text(row, "id"), text(row, "postedOn"), text(row, "amount"), text(row, "description"), text(row, "status"))
+                (
+                    text(row, "id"),
+                    text(row, "postedOn"),
+                    text(row, "amount"),
+                    text(row, "description"),
+                    text(row, "status"),
+                )
             })
             .collect()
     }
@@ -62,7 +69,10 @@ impl Merging {
     async fn warnings(&self) -> Value {
         let item = self.test.item(self.item).await;
         let detail = item["statusDetail"].as_array().cloned().unwrap_or_default();
-        detail.iter().find(|one| one["product"] == "TRANSACTIONS").map_or(Value::Null, |one| one["warnings"].clone())
+        detail
+            .iter()
+            .find(|one| one["product"] == "TRANSACTIONS")
+            .map_or(Value::Null, |one| one["warnings"].clone())
     }
 }
 
@@ -71,12 +81,16 @@ const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_row_keeps_its_id_a_new_one_gets_one_and_a_gone_one_goes() {
     for engine in ENGINES {
-        let it = Merging::over(engine, vec![
-            row(Some("a"), "2026-03-15", -1_000, "Market"),
-            row(Some("b"), "2026-03-14", -2_000, "Fuel"),
-            row(None, "2026-03-13", -300, "Coffee"),
-            row(None, "2026-03-13", -300, "Coffee"),
-        ]).await;
+        let it = Merging::over(
+            engine,
+            vec![
+                row(Some("a"), "2026-03-15", -1_000, "Market"),
+                row(Some("b"), "2026-03-14", -2_000, "Fuel"),
+                row(None, "2026-03-13", -300, "Coffee"),
+                row(None, "2026-03-13", -300, "Coffee"),
+            ],
+        )
+        .await;
         let before = it.rows().await;
         assert_eq!(before.len(), 4, "equal rows of one day are different rows");
         it.bank(|bank| {
@@ -84,7 +98,14 @@ async fn a_changed_row_keeps_its_id_a_new_one_gets_one_and_a_gone_one_goes() {
             bank.rows[1] = row(Some("c"), "2026-03-16", 5_000, "Salary");
             bank.rows.pop();
         });
-        assert_eq!(it.run().await, ["transactions/created", "transactions/updated", "transactions/deleted"]);
+        assert_eq!(
+            it.run().await,
+            [
+                "transactions/created",
+                "transactions/updated",
+                "transactions/deleted"
+            ]
+        );
         let after = it.rows().await;
         let texts: Vec<_> = after.iter().map(|row| row.3.as_str()).collect();
         assert_eq!(texts, ["Salary", "Market Street", "Coffee"]);
@@ -97,10 +118,14 @@ async fn a_changed_row_keeps_its_id_a_new_one_gets_one_and_a_gone_one_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_outside_of_what_was_covered_completely() {
     for engine in ENGINES {
-        let it = Merging::over(engine, vec![
-            row(Some("old"), "2026-02-01", -1_000, "Old"),
-            row(Some("new"), "2026-03-15", -2_000, "New"),
-        ]).await;
+        let it = Merging::over(
+            engine,
+            vec![
+                row(Some("old"), "2026-02-01", -1_000, "Old"),
+                row(Some("new"), "2026-03-15", -2_000, "New"),
+            ],
+        )
+        .await;
         it.bank(|bank| {
             bank.rows.clear();
             bank.complete = false;
@@ -131,16 +156,26 @@ async fn a_window_reaches_back_to_the_last_complete_collection_and_the_oldest_pe
         it.bank(|bank| bank.complete = true);
         it.run().await;
         it.run().await;
-        let windows: Vec<_> = it.bank.lock().expect("a bank").windows.iter().map(|w| format!("{}..{}", w.from, w.to)).collect();
-        assert_eq!(windows, [
-            "2025-03-16..2026-03-16", // the first run: 365 days
-            "2026-03-01..2026-03-16", // the oldest pending row
-            "2026-03-01..2026-03-16", // it has settled in this run
-            "2026-03-12..2026-03-26", // four days before the last complete collection
-            "2026-03-12..2026-03-26", // which an incomplete one is not
-            "2026-03-12..2026-03-26",
-            "2026-03-22..2026-03-26",
-        ]);
+        let windows: Vec<_> = it
+            .bank
+            .lock()
+            .expect("a bank")
+            .windows
+            .iter()
+            .map(|w| format!("{}..{}", w.from, w.to))
+            .collect();
+        assert_eq!(
+            windows,
+            [
+                "2025-03-16..2026-03-16", // the first run: 365 days
+                "2026-03-01..2026-03-16", // the oldest pending row
+                "2026-03-01..2026-03-16", // it has settled in this run
+                "2026-03-12..2026-03-26", // four days before the last complete collection
+                "2026-03-12..2026-03-26", // which an incomplete one is not
+                "2026-03-12..2026-03-26",
+                "2026-03-22..2026-03-26",
+            ]
+        );
     }
 }
 
@@ -152,14 +187,20 @@ async fn a_pending_row_that_settles_under_another_key_keeps_its_id() {
             row.status = TransactionStatus::Pending;
             row
         };
-        let it = Merging::over(engine, vec![
-            pending("2026-03-15", -4_590, "PENDENTE - UBER TRIP"),
-            pending("2026-03-15", -4_590, "PENDENTE - MERCADO EXTRA"),
-            pending("2026-03-15", -700, "PENDENTE - PADARIA"),
-        ]).await;
+        let it = Merging::over(
+            engine,
+            vec![
+                pending("2026-03-15", -4_590, "PENDENTE - UBER TRIP"),
+                pending("2026-03-15", -4_590, "PENDENTE - MERCADO EXTRA"),
+                pending("2026-03-15", -700, "PENDENTE - PADARIA"),
+            ],
+        )
+        .await;
         let before = it.rows().await;
         let id = |rows: &[(String, String, String, String, String)], word: &str| {
-            rows.iter().find(|row| row.3.contains(word)).map(|row| row.0.clone())
+            rows.iter()
+                .find(|row| row.3.contains(word))
+                .map(|row| row.0.clone())
         };
         it.bank(|bank| {
             bank.rows = vec![
@@ -168,7 +209,14 @@ async fn a_pending_row_that_settles_under_another_key_keeps_its_id() {
                 row(None, "2026-03-16", -700, "Something else entirely"),
             ];
         });
-        assert_eq!(it.run().await, ["transactions/created", "transactions/updated", "transactions/deleted"]);
+        assert_eq!(
+            it.run().await,
+            [
+                "transactions/created",
+                "transactions/updated",
+                "transactions/deleted"
+            ]
+        );
         let after = it.rows().await;
         assert_eq!(after.len(), 3);
         assert_eq!(id(&after, "UBER"), id(&before, "UBER"));
@@ -181,7 +229,9 @@ async fn a_pending_row_that_settles_under_another_key_keeps_its_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mass_deletion_is_believed_only_when_the_next_run_says_the_same() {
     for engine in ENGINES {
-        let rows: Vec<_> = (0..40).map(|n| row(Some(&format!("r{n}")), "2026-03-15", -100 - n, "Row")).collect();
+        let rows: Vec<_> = (0..40)
+            .map(|n| row(Some(&format!("r{n}")), "2026-03-15", -100 - n, "Row"))
+            .collect();
         let it = Merging::over(engine, rows.clone()).await;
         it.bank(|bank| bank.rows.truncate(10));
         assert_eq!(it.run().await, Vec::<String>::new());
@@ -208,18 +258,34 @@ async fn a_mass_deletion_is_believed_only_when_the_next_run_says_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_changes_are_told_in_events_of_at_most_500_ids() {
     for engine in ENGINES {
-        let rows: Vec<_> = (0..1_200).map(|n| row(Some(&format!("r{n}")), "2026-03-15", -100, "Row")).collect();
+        let rows: Vec<_> = (0..1_200)
+            .map(|n| row(Some(&format!("r{n}")), "2026-03-15", -100, "Row"))
+            .collect();
         let it = Merging::over(engine, rows).await;
-        it.bank(|bank| bank.rows.iter_mut().for_each(|row| row.description = "Row, edited".to_owned()));
+        it.bank(|bank| {
+            bank.rows
+                .iter_mut()
+                .for_each(|row| row.description = "Row, edited".to_owned())
+        });
         assert_eq!(it.run().await, ["transactions/updated"; 3]);
         let data = it.test.data(
             "query($id: ID!) { events(first: 200, filter: { itemId: $id, types: [TRANSACTIONS_CREATED, TRANSACTIONS_UPDATED] }) { nodes { payload } } }",
             json!({ "id": it.item }),
         ).await;
-        let nodes = data["events"]["nodes"].as_array().cloned().unwrap_or_default();
+        let nodes = data["events"]["nodes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         assert_eq!(nodes[0]["payload"]["transactionsCount"], 1_200);
         assert_eq!(nodes[0]["payload"]["transactionsMinDate"], "2026-03-15");
-        let ids: Vec<_> = nodes[1..].iter().map(|node| node["payload"]["transactionIds"].as_array().map_or(0, Vec::len)).collect();
+        let ids: Vec<_> = nodes[1..]
+            .iter()
+            .map(|node| {
+                node["payload"]["transactionIds"]
+                    .as_array()
+                    .map_or(0, Vec::len)
+            })
+            .collect();
         assert_eq!(ids, [500, 500, 200]);
     }
 }

@@ -2,18 +2,25 @@
 //!
 //! `PONTE_TEST_SCALE=10` runs the storm in full: 100 kills during 1,000 executions on each engine.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Bytes, extract::State, http::{HeaderMap, StatusCode}, routing::post};
+use crate::support::{TestDatabase, scale, seed, server::Server};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
 use ponte::{clock::Rng, db::Engine};
 use serde_json::{Value, json};
-use support::{TestDatabase, scale, seed, server::Server};
 
 /// Users of connector 0 and how their runs end.
 const USERS: [(&str, &str, &str); 6] = [
@@ -36,18 +43,32 @@ async fn receiver() -> (String, Received, Arc<Mutex<Option<String>>>) {
     }
     async fn receive(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> StatusCode {
         let secret = kept.secret.lock().expect("a secret").clone();
-        let Some(secret) = secret else { return StatusCode::SERVICE_UNAVAILABLE };
+        let Some(secret) = secret else {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        };
         let webhook = standardwebhooks::Webhook::new(&secret).expect("a secret");
         if webhook.verify(&body, &headers).is_err() {
             return StatusCode::UNAUTHORIZED;
         }
         let id = headers["webhook-id"].to_str().expect("an id").to_owned();
-        kept.received.lock().expect("a map").entry(id).or_default().push(body.to_vec());
+        kept.received
+            .lock()
+            .expect("a map")
+            .entry(id)
+            .or_default()
+            .push(body.to_vec());
         StatusCode::NO_CONTENT
     }
-    let kept = Kept { received: Received::default(), secret: Arc::default() };
-    let router = Router::new().route("/hook", post(receive)).with_state(kept.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let kept = Kept {
+        received: Received::default(),
+        secret: Arc::default(),
+    };
+    let router = Router::new()
+        .route("/hook", post(receive))
+        .with_state(kept.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
     (format!("http://{address}/hook"), kept.received, kept.secret)
@@ -55,7 +76,10 @@ async fn receiver() -> (String, Received, Arc<Mutex<Option<String>>>) {
 
 async fn databases() -> Vec<(Engine, Option<TestDatabase>, Option<String>)> {
     let (database, url) = TestDatabase::create(Engine::Postgres).await;
-    vec![(Engine::Sqlite, None, None), (Engine::Postgres, Some(database), Some(url))]
+    vec![
+        (Engine::Sqlite, None, None),
+        (Engine::Postgres, Some(database), Some(url)),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +94,18 @@ async fn storm(url: Option<&str>) {
     let (items, kills) = (100 * scale(), 10 * scale());
     let rng = Rng::seeded(seed());
     let (hook, received, secret) = receiver().await;
-    let mut server = Server::start(url, &["--sandbox-step-ms", "20", "--lease-seconds", "2", "--log", "warn"]).await;
+    let mut server = Server::start(
+        url,
+        &[
+            "--sandbox-step-ms",
+            "20",
+            "--lease-seconds",
+            "2",
+            "--log",
+            "warn",
+        ],
+    )
+    .await;
     server.log_in().await;
     let created = server
         .data(
@@ -80,16 +115,24 @@ async fn storm(url: Option<&str>) {
             ] } }),
         )
         .await;
-    *secret.lock().expect("a secret") = created["createWebhook"]["secret"].as_str().map(str::to_owned);
+    *secret.lock().expect("a secret") = created["createWebhook"]["secret"]
+        .as_str()
+        .map(str::to_owned);
 
     // Clients create Items, repeating what fails with the same idempotency key.
     let done = Arc::new(AtomicBool::new(false));
     let ids: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     let clients = {
-        let (base, key) = (server.base.clone(), server.key.lock().expect("a key").clone());
+        let (base, key) = (
+            server.base.clone(),
+            server.key.lock().expect("a key").clone(),
+        );
         let (ids, done) = (ids.clone(), done.clone());
         tokio::spawn(async move {
-            let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+            let client = reqwest::Client::builder()
+                .timeout(Duration::from_secs(5))
+                .build()
+                .expect("a client");
             for n in 0..items {
                 let (user, _, _) = USERS[n % USERS.len()];
                 let body = json!({
@@ -109,7 +152,9 @@ async fn storm(url: Option<&str>) {
                     if let Ok(answer) = sent
                         && let Ok(text) = answer.text().await
                         && let Ok(answer) = serde_json::from_str::<Value>(&text)
-                        && let Some(id) = answer.pointer("/data/createItem/item/id").and_then(Value::as_str)
+                        && let Some(id) = answer
+                            .pointer("/data/createItem/item/id")
+                            .and_then(Value::as_str)
                     {
                         ids.lock().expect("a map").insert(id.to_owned(), n);
                         break;
@@ -134,40 +179,70 @@ async fn storm(url: Option<&str>) {
     let began = Instant::now();
     let ends = loop {
         let ends = ends(&server).await;
-        let running = ends.values().filter(|(status, _)| status == "UPDATING" || status == "MERGING").count();
+        let running = ends
+            .values()
+            .filter(|(status, _)| status == "UPDATING" || status == "MERGING")
+            .count();
         if running == 0 && ends.len() == items {
             break ends;
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "{running} of {} Items are still running\n{}", ends.len(), server.log());
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "{running} of {} Items are still running\n{}",
+            ends.len(),
+            server.log()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     for (id, n) in &ids {
         let (_, status, execution) = USERS[n % USERS.len()];
-        assert_eq!(ends[id], (status.to_owned(), execution.to_owned()), "item {id}");
+        assert_eq!(
+            ends[id],
+            (status.to_owned(), execution.to_owned()),
+            "item {id}"
+        );
     }
 
     let log = whole_log(&server).await;
     check_log(&log, &ids);
     let began = Instant::now();
-    let wanted: BTreeSet<String> = log.iter().map(|event| event["eventId"].as_str().unwrap_or("?").to_owned()).collect();
+    let wanted: BTreeSet<String> = log
+        .iter()
+        .map(|event| event["eventId"].as_str().unwrap_or("?").to_owned())
+        .collect();
     loop {
         let got: BTreeSet<String> = received.lock().expect("a map").keys().cloned().collect();
-        assert!(got.is_subset(&wanted), "an event was delivered that is not in the log");
+        assert!(
+            got.is_subset(&wanted),
+            "an event was delivered that is not in the log"
+        );
         if got == wanted {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "{} of {} events were delivered\n{}", got.len(), wanted.len(), server.log());
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "{} of {} events were delivered\n{}",
+            got.len(),
+            wanted.len(),
+            server.log()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let received = received.lock().expect("a map");
     let deliveries: usize = received.values().map(Vec::len).sum();
     for (id, bodies) in received.iter() {
-        let event = log.iter().find(|event| event["eventId"] == json!(id)).expect("in the log");
+        let event = log
+            .iter()
+            .find(|event| event["eventId"] == json!(id))
+            .expect("in the log");
         for body in bodies {
             assert_eq!(&serde_json::from_slice::<Value>(body).expect("JSON"), event);
         }
     }
-    println!("{items} items, {kills} kills, {} events, {deliveries} deliveries: none lost", log.len());
+    println!(
+        "{items} items, {kills} kills, {} events, {deliveries} deliveries: none lost",
+        log.len()
+    );
 }
 
 /// Status and execution status of every Item.
@@ -183,7 +258,10 @@ async fn ends(server: &Server) -> BTreeMap<String, (String, String)> {
             .await;
         let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
         for node in data["items"]["nodes"].as_array().expect("a list") {
-            ends.insert(text(&node["id"]), (text(&node["status"]), text(&node["executionStatus"])));
+            ends.insert(
+                text(&node["id"]),
+                (text(&node["status"]), text(&node["executionStatus"])),
+            );
         }
         if data["items"]["pageInfo"]["hasNextPage"] != true {
             return ends;
@@ -203,7 +281,13 @@ async fn whole_log(server: &Server) -> Vec<Value> {
                 json!({ "after": after }),
             )
             .await;
-        log.extend(data["events"]["nodes"].as_array().expect("a list").iter().map(|node| node["payload"].clone()));
+        log.extend(
+            data["events"]["nodes"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|node| node["payload"].clone()),
+        );
         if data["events"]["pageInfo"]["hasNextPage"] != true {
             return log;
         }
@@ -224,7 +308,12 @@ fn check_log(log: &[Value], ids: &BTreeMap<String, usize>) {
             sequence += i64::from(name != "item/status_changed");
             assert_eq!(event["itemSequence"], sequence, "{event}");
             match name {
-                "item/status_changed" => names.push(event["data"]["executionStatus"].as_str().unwrap_or("?").to_owned()),
+                "item/status_changed" => names.push(
+                    event["data"]["executionStatus"]
+                        .as_str()
+                        .unwrap_or("?")
+                        .to_owned(),
+                ),
                 name => names.push(name.to_owned()),
             }
         }
@@ -233,8 +322,16 @@ fn check_log(log: &[Value], ids: &BTreeMap<String, usize>) {
         if end == "ACCOUNT_LOCKED" || end == "SITE_NOT_AVAILABLE" {
             expected.extend([end, "item/error"]);
         } else {
-            expected.extend(["ACCOUNTS_IN_PROGRESS", "item/login_succeeded", "CREDITCARDS_IN_PROGRESS"]);
-            expected.extend(["TRANSACTIONS_IN_PROGRESS", "IDENTITY_IN_PROGRESS", "MERGING"]);
+            expected.extend([
+                "ACCOUNTS_IN_PROGRESS",
+                "item/login_succeeded",
+                "CREDITCARDS_IN_PROGRESS",
+            ]);
+            expected.extend([
+                "TRANSACTIONS_IN_PROGRESS",
+                "IDENTITY_IN_PROGRESS",
+                "MERGING",
+            ]);
             expected.extend(created(match user {
                 "user-ok-account-error" => 1,
                 "user-ok-two-checking-accounts" => 3,
@@ -249,7 +346,8 @@ fn check_log(log: &[Value], ids: &BTreeMap<String, usize>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_transactions_fit_into_200_mib() {
     for (engine, _database, url) in databases().await {
-        let server = Server::start(url.as_deref(), &["--sandbox-step-ms", "0", "--log", "warn"]).await;
+        let server =
+            Server::start(url.as_deref(), &["--sandbox-step-ms", "0", "--log", "warn"]).await;
         server.log_in().await;
         let data = server
             .data(
@@ -276,8 +374,16 @@ async fn a_hundred_thousand_transactions_fit_into_200_mib() {
                 json!({ "id": id }),
             )
             .await;
-        let counts: Vec<_> = told["events"]["nodes"].as_array().expect("a list").iter().map(|node| node["payload"]["transactionsCount"].as_i64()).collect();
-        assert!(counts.iter().flatten().any(|count| *count >= 100_000), "{counts:?}");
+        let counts: Vec<_> = told["events"]["nodes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|node| node["payload"]["transactionsCount"].as_i64())
+            .collect();
+        assert!(
+            counts.iter().flatten().any(|count| *count >= 100_000),
+            "{counts:?}"
+        );
         let peak = server.peak_memory() / 1024 / 1024;
         println!("{engine:?}: {peak} MiB at most, {:?}", began.elapsed());
         assert!(peak < 200, "{peak} MiB");
@@ -287,7 +393,11 @@ async fn a_hundred_thousand_transactions_fit_into_200_mib() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_server_hands_over_and_ends_in_time() {
     for (_, _database, url) in databases().await {
-        let mut server = Server::start(url.as_deref(), &["--sandbox-step-ms", "3000", "--lease-seconds", "600"]).await;
+        let mut server = Server::start(
+            url.as_deref(),
+            &["--sandbox-step-ms", "3000", "--lease-seconds", "600"],
+        )
+        .await;
         server.log_in().await;
         server
             .data(
@@ -303,8 +413,16 @@ async fn a_terminated_server_hands_over_and_ends_in_time() {
         // The run was handed over: nobody waits for its lease of ten minutes.
         server.restart().await;
         let began = Instant::now();
-        while ends(&server).await.values().any(|(status, _)| status == "UPDATING" || status == "MERGING") {
-            assert!(began.elapsed() < Duration::from_secs(90), "the run does not go on\n{}", server.log());
+        while ends(&server)
+            .await
+            .values()
+            .any(|(status, _)| status == "UPDATING" || status == "MERGING")
+        {
+            assert!(
+                began.elapsed() < Duration::from_secs(90),
+                "the run does not go on\n{}",
+                server.log()
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

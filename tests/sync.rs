@@ -1,12 +1,10 @@
 //! Runs of Items: collecting, waiting, failing, being refused, resuming.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{TestApp, code_of, on_both_engines, scripted::scripted};
 use ponte::{db, sync};
 use serde_json::{Value, json};
-use support::{TestApp, code_of, on_both_engines, scripted::scripted};
 
 const OK: [(&str, &str); 2] = [("user", "user-ok"), ("password", "password-ok")];
 
@@ -21,15 +19,27 @@ async fn a_first_run_collects_everything_and_tells_each_step() {
         assert_eq!(item["canUpdate"]["allowed"], true);
         let detail = item["statusDetail"].as_array().expect("a list");
         let products: Vec<_> = detail.iter().map(|one| &one["product"]).collect();
-        assert_eq!(json!(products), json!(["ACCOUNTS", "CREDIT_CARDS", "TRANSACTIONS", "IDENTITY"]));
-        assert!(detail.iter().all(|one| one["isUpdated"] == true && one["warnings"] == json!([])));
+        assert_eq!(
+            json!(products),
+            json!(["ACCOUNTS", "CREDIT_CARDS", "TRANSACTIONS", "IDENTITY"])
+        );
+        assert!(
+            detail
+                .iter()
+                .all(|one| one["isUpdated"] == true && one["warnings"] == json!([]))
+        );
 
         let accounts = test.accounts(id).await;
         let kinds: Vec<_> = accounts.iter().map(|one| &one["subtype"]).collect();
         assert_eq!(json!(kinds), json!(["CHECKING_ACCOUNT", "CREDIT_CARD"]));
-        let rows = accounts[0]["transactions"]["nodes"].as_array().expect("rows");
+        let rows = accounts[0]["transactions"]["nodes"]
+            .as_array()
+            .expect("rows");
         assert!(rows.len() > 20, "{} rows", rows.len());
-        let oldest = rows.last().and_then(|row| row["postedOn"].as_str()).expect("a day");
+        let oldest = rows
+            .last()
+            .and_then(|row| row["postedOn"].as_str())
+            .expect("a day");
         assert!(oldest < "2025-05-20", "{oldest} is less than 300 days back");
 
         assert_eq!(
@@ -130,31 +140,108 @@ async fn every_persona_ends_as_the_domain_says() {
     const PERSONAS: [(&str, &str, &str, &str); 14] = [
         ("user-ok", "password-ok", "UPDATED", "SUCCESS"),
         ("user-ok", "wrong", "LOGIN_ERROR", "INVALID_CREDENTIALS"),
-        ("nobody", "password-ok", "LOGIN_ERROR", "INVALID_CREDENTIALS"),
-        ("user-ok-two-checking-accounts", "password-ok", "UPDATED", "SUCCESS"),
-        ("user-ok-account-error", "password-ok", "UPDATED", "PARTIAL_SUCCESS"),
-        ("user-ok-account-warning", "password-ok", "UPDATED", "SUCCESS"),
-        ("user-logged", "password-ok", "OUTDATED", "ALREADY_LOGGED_IN"),
-        ("user-locked", "password-ok", "LOGIN_ERROR", "ACCOUNT_LOCKED"),
+        (
+            "nobody",
+            "password-ok",
+            "LOGIN_ERROR",
+            "INVALID_CREDENTIALS",
+        ),
+        (
+            "user-ok-two-checking-accounts",
+            "password-ok",
+            "UPDATED",
+            "SUCCESS",
+        ),
+        (
+            "user-ok-account-error",
+            "password-ok",
+            "UPDATED",
+            "PARTIAL_SUCCESS",
+        ),
+        (
+            "user-ok-account-warning",
+            "password-ok",
+            "UPDATED",
+            "SUCCESS",
+        ),
+        (
+            "user-logged",
+            "password-ok",
+            "OUTDATED",
+            "ALREADY_LOGGED_IN",
+        ),
+        (
+            "user-locked",
+            "password-ok",
+            "LOGIN_ERROR",
+            "ACCOUNT_LOCKED",
+        ),
         ("user-error", "password-ok", "OUTDATED", "UNEXPECTED_ERROR"),
-        ("user-unavailable", "password-ok", "OUTDATED", "SITE_NOT_AVAILABLE"),
-        ("user-connection-error", "password-ok", "OUTDATED", "CONNECTION_ERROR"),
-        ("user-account-need-actions", "password-ok", "OUTDATED", "ACCOUNT_NEEDS_ACTION"),
-        ("user-account-credentials-reset", "password-ok", "LOGIN_ERROR", "ACCOUNT_CREDENTIALS_RESET"),
-        ("user-not-supported", "password-ok", "OUTDATED", "USER_NOT_SUPPORTED"),
+        (
+            "user-unavailable",
+            "password-ok",
+            "OUTDATED",
+            "SITE_NOT_AVAILABLE",
+        ),
+        (
+            "user-connection-error",
+            "password-ok",
+            "OUTDATED",
+            "CONNECTION_ERROR",
+        ),
+        (
+            "user-account-need-actions",
+            "password-ok",
+            "OUTDATED",
+            "ACCOUNT_NEEDS_ACTION",
+        ),
+        (
+            "user-account-credentials-reset",
+            "password-ok",
+            "LOGIN_ERROR",
+            "ACCOUNT_CREDENTIALS_RESET",
+        ),
+        (
+            "user-not-supported",
+            "password-ok",
+            "OUTDATED",
+            "USER_NOT_SUPPORTED",
+        ),
     ];
     on_both_engines(|test| async move {
         for (user, password, status, execution) in PERSONAS {
-            let id = test.connect("0", &[("user", user), ("password", password)]).await;
+            let id = test
+                .connect("0", &[("user", user), ("password", password)])
+                .await;
             test.settle().await;
             let item = test.item(id).await;
-            assert_eq!((&item["status"], &item["executionStatus"]), (&json!(status), &json!(execution)), "{user}");
+            assert_eq!(
+                (&item["status"], &item["executionStatus"]),
+                (&json!(status), &json!(execution)),
+                "{user}"
+            );
             let events = test.events(id).await;
             let (last, failed) = (events.last().map(String::as_str), status != "UPDATED");
-            assert_eq!(last, Some(if failed { "item/error" } else { "item/created" }), "{user}");
-            assert_eq!(item["error"]["code"] == json!(execution), failed, "{user}: {item}");
+            assert_eq!(
+                last,
+                Some(if failed { "item/error" } else { "item/created" }),
+                "{user}"
+            );
+            assert_eq!(
+                item["error"]["code"] == json!(execution),
+                failed,
+                "{user}: {item}"
+            );
         }
-        let id = test.connect("0", &[("user", "user-account-need-actions-provider-message"), ("password", "password-ok")]).await;
+        let id = test
+            .connect(
+                "0",
+                &[
+                    ("user", "user-account-need-actions-provider-message"),
+                    ("password", "password-ok"),
+                ],
+            )
+            .await;
         test.settle().await;
         assert!(test.item(id).await["error"]["providerMessage"].is_string());
     })
@@ -164,7 +251,15 @@ async fn every_persona_ends_as_the_domain_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_fails_leaves_the_others_and_says_which() {
     on_both_engines(|test| async move {
-        let id = test.connect("0", &[("user", "user-ok-account-error"), ("password", "password-ok")]).await;
+        let id = test
+            .connect(
+                "0",
+                &[
+                    ("user", "user-ok-account-error"),
+                    ("password", "password-ok"),
+                ],
+            )
+            .await;
         test.settle().await;
         let item = test.item(id).await;
         let detail = item["statusDetail"].as_array().expect("a list");
@@ -172,7 +267,10 @@ async fn a_product_that_fails_leaves_the_others_and_says_which() {
         assert_eq!(detail[0]["isUpdated"], false);
         assert_eq!(detail[0]["lastUpdatedAt"], Value::Null);
         assert_eq!(detail[0]["warnings"].as_array().map(Vec::len), Some(1));
-        assert!(detail[1..].iter().all(|one| one["isUpdated"] == true), "{detail:?}");
+        assert!(
+            detail[1..].iter().all(|one| one["isUpdated"] == true),
+            "{detail:?}"
+        );
         let accounts = test.accounts(id).await;
         assert_eq!(accounts.len(), 1);
         assert_eq!(accounts[0]["type"], "CREDIT");
@@ -184,14 +282,23 @@ async fn a_product_that_fails_leaves_the_others_and_says_which() {
 async fn a_two_step_login_waits_for_its_answer_and_each_wrong_one_has_its_code() {
     on_both_engines(|test| async move {
         let id = test.connect("3", &OK).await;
-        assert_eq!(code_of(&test.answer(id, "token", "123456").await), "ITEM_MFA_NOT_FOUND");
-        assert_eq!(code_of(&test.update(id, &[]).await), "ITEM_ALREADY_UPDATING");
+        assert_eq!(
+            code_of(&test.answer(id, "token", "123456").await),
+            "ITEM_MFA_NOT_FOUND"
+        );
+        assert_eq!(
+            code_of(&test.update(id, &[]).await),
+            "ITEM_ALREADY_UPDATING"
+        );
         test.settle().await;
         let item = test.item(id).await;
         assert_eq!(item["status"], "WAITING_USER_INPUT");
         assert_eq!(item["parameter"]["name"], "token");
         assert_eq!(item["parameter"]["expiresAt"], "2026-03-16T12:03:00.000Z");
-        assert_eq!(test.events(id).await.last().map(String::as_str), Some("item/waiting_user_input"));
+        assert_eq!(
+            test.events(id).await.last().map(String::as_str),
+            Some("item/waiting_user_input")
+        );
 
         let wrong = test.answer(id, "code", "123456").await;
         assert_eq!(code_of(&wrong), "ITEM_MFA_PARAMETER_EXPECTED_MISMATCH");
@@ -202,25 +309,40 @@ async fn a_two_step_login_waits_for_its_answer_and_each_wrong_one_has_its_code()
             given["data"]["sendItemMfa"]["item"],
             json!({ "status": "UPDATING", "executionStatus": "LOGIN_MFA_IN_PROGRESS" })
         );
-        assert_eq!(code_of(&test.answer(id, "token", "123456").await), "ITEM_MFA_ALREADY_PROVIDED");
+        assert_eq!(
+            code_of(&test.answer(id, "token", "123456").await),
+            "ITEM_MFA_ALREADY_PROVIDED"
+        );
         test.settle().await;
         assert_eq!(test.item(id).await["status"], "UPDATED");
-        assert_eq!(code_of(&test.answer(id, "token", "123456").await), "ITEM_MFA_NOT_FOUND");
+        assert_eq!(
+            code_of(&test.answer(id, "token", "123456").await),
+            "ITEM_MFA_NOT_FOUND"
+        );
 
         // A wrong code.
         test.updated(id, &[]).await;
         test.answer(id, "token", "000000").await;
         test.settle().await;
         let item = test.item(id).await;
-        assert_eq!((&item["status"], &item["executionStatus"]), (&json!("OUTDATED"), &json!("INVALID_CREDENTIALS_MFA")));
+        assert_eq!(
+            (&item["status"], &item["executionStatus"]),
+            (&json!("OUTDATED"), &json!("INVALID_CREDENTIALS_MFA"))
+        );
 
         // A late one, before and after the worker has noticed.
         test.updated(id, &[]).await;
         test.advance(Duration::from_mins(3));
-        assert_eq!(code_of(&test.answer(id, "token", "123456").await), "ITEM_MFA_EXPIRED");
+        assert_eq!(
+            code_of(&test.answer(id, "token", "123456").await),
+            "ITEM_MFA_EXPIRED"
+        );
         test.settle().await;
         assert_eq!(test.item(id).await["executionStatus"], "USER_INPUT_TIMEOUT");
-        assert_eq!(code_of(&test.answer(id, "token", "123456").await), "ITEM_MFA_EXPIRED");
+        assert_eq!(
+            code_of(&test.answer(id, "token", "123456").await),
+            "ITEM_MFA_EXPIRED"
+        );
 
         // An update abandons the question and begins anew.
         test.updated(id, &[]).await;
@@ -237,13 +359,27 @@ async fn a_two_step_login_waits_for_its_answer_and_each_wrong_one_has_its_code()
 #[tokio::test(flavor = "multi_thread")]
 async fn chained_questions_are_asked_one_after_the_other() {
     on_both_engines(|test| async move {
-        let id = test.connect("3", &[("user", "user-ok-phone"), ("password", "password-ok")]).await;
+        let id = test
+            .connect(
+                "3",
+                &[("user", "user-ok-phone"), ("password", "password-ok")],
+            )
+            .await;
         test.settle().await;
         let item = test.item(id).await;
         assert_eq!(item["parameter"]["type"], "SELECT");
-        let option = item["parameter"]["options"][0]["value"].as_str().expect("an option").to_owned();
-        let name = item["parameter"]["name"].as_str().expect("a name").to_owned();
-        assert_eq!(code_of(&test.answer(id, &name, "no such phone").await), "CONNECTOR_VALIDATION_ERROR");
+        let option = item["parameter"]["options"][0]["value"]
+            .as_str()
+            .expect("an option")
+            .to_owned();
+        let name = item["parameter"]["name"]
+            .as_str()
+            .expect("a name")
+            .to_owned();
+        assert_eq!(
+            code_of(&test.answer(id, &name, "no such phone").await),
+            "CONNECTOR_VALIDATION_ERROR"
+        );
         test.answer(id, &name, &option).await;
         test.settle().await;
         let item = test.item(id).await;
@@ -251,7 +387,12 @@ async fn chained_questions_are_asked_one_after_the_other() {
         test.answer(id, "token", "123456").await;
         test.settle().await;
         assert_eq!(test.item(id).await["status"], "UPDATED");
-        let asked = test.events(id).await.iter().filter(|name| *name == "item/waiting_user_input").count();
+        let asked = test
+            .events(id)
+            .await
+            .iter()
+            .filter(|name| *name == "item/waiting_user_input")
+            .count();
         assert_eq!(asked, 2);
     })
     .await;
@@ -265,13 +406,25 @@ async fn a_one_step_code_must_be_there_and_fresh_every_time() {
         test.settle().await;
         let item = test.item(id).await;
         assert_eq!(item["status"], "UPDATED");
-        assert_eq!(item["canUpdate"]["code"], "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR");
+        assert_eq!(
+            item["canUpdate"]["code"],
+            "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR"
+        );
         let missing = test.update(id, &[]).await;
-        assert_eq!(code_of(&missing), "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR");
+        assert_eq!(
+            code_of(&missing),
+            "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR"
+        );
         assert_eq!(missing["errors"][0]["extensions"]["parameter"], "token");
-        assert_eq!(code_of(&test.update(id, &[("token", "123456")]).await), "MFA_PARAMETER_ALREADY_USED");
+        assert_eq!(
+            code_of(&test.update(id, &[("token", "123456")]).await),
+            "MFA_PARAMETER_ALREADY_USED"
+        );
         test.updated(id, &[("token", "654321")]).await;
-        assert_eq!(test.item(id).await["executionStatus"], "INVALID_CREDENTIALS_MFA");
+        assert_eq!(
+            test.item(id).await["executionStatus"],
+            "INVALID_CREDENTIALS_MFA"
+        );
         test.updated(id, &[("token", "123456")]).await;
         assert_eq!(test.item(id).await["status"], "UPDATED");
     })
@@ -382,12 +535,22 @@ async fn a_crash_is_resumed_at_the_last_recorded_step() {
     for engine in [db::Engine::Sqlite, db::Engine::Postgres] {
         let (registry, bank) = scripted();
         let test = TestApp::start_over(engine, &[], registry).await;
-        bank.lock().expect("a bank").rows.push(support::scripted::row(Some("a"), "2026-03-10", -100, "one"));
+        bank.lock()
+            .expect("a bank")
+            .rows
+            .push(crate::support::scripted::row(
+                Some("a"),
+                "2026-03-10",
+                -100,
+                "one",
+            ));
         let id = test.connect("7000", &[("user", "x")]).await;
 
         // A worker claims and is never heard of again.
         let lease = test.app.config.lease;
-        let claimed = db::execution::claim(&test.app.db, test.app.clock.now(), lease, 10).await.expect("a claim");
+        let claimed = db::execution::claim(&test.app.db, test.app.clock.now(), lease, 10)
+            .await
+            .expect("a claim");
         assert_eq!(claimed.len(), 1);
         assert_eq!(sync::run_once(&test.app).await.expect("a run"), 0);
         test.advance(lease);
@@ -395,10 +558,20 @@ async fn a_crash_is_resumed_at_the_last_recorded_step() {
         assert_eq!(test.item(id).await["status"], "UPDATED");
         assert_eq!(bank.lock().expect("a bank").logins, 1);
         let events = test.events(id).await;
-        assert_eq!(events.iter().filter(|name| *name == "item/created").count(), 1, "{events:?}");
+        assert_eq!(
+            events.iter().filter(|name| *name == "item/created").count(),
+            1,
+            "{events:?}"
+        );
 
         // What the dead worker still wants to say is not heard.
-        let error = db::execution::hold(&test.app.db, claimed[0].id, claimed[0].epoch, test.app.clock.now()).await;
+        let error = db::execution::hold(
+            &test.app.db,
+            claimed[0].id,
+            claimed[0].epoch,
+            test.app.clock.now(),
+        )
+        .await;
         assert!(matches!(error, Ok(false)));
     }
 }
@@ -408,13 +581,23 @@ async fn a_run_that_takes_every_worker_down_ends_instead_of_going_on_for_ever() 
     on_both_engines(|test| async move {
         let id = test.connect("0", &OK).await;
         for _ in 0..3 {
-            let claimed = db::execution::claim(&test.app.db, test.app.clock.now(), test.app.config.lease, 10).await.expect("a claim");
+            let claimed = db::execution::claim(
+                &test.app.db,
+                test.app.clock.now(),
+                test.app.config.lease,
+                10,
+            )
+            .await
+            .expect("a claim");
             assert_eq!(claimed.len(), 1);
             test.advance(test.app.config.lease);
         }
         test.settle().await;
         let item = test.item(id).await;
-        assert_eq!((&item["status"], &item["executionStatus"]), (&json!("OUTDATED"), &json!("UNEXPECTED_ERROR")));
+        assert_eq!(
+            (&item["status"], &item["executionStatus"]),
+            (&json!("OUTDATED"), &json!("UNEXPECTED_ERROR"))
+        );
     })
     .await;
 }

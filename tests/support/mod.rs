@@ -3,7 +3,6 @@
 //! Every test runs once per engine through [`on_both_engines`]. PostgreSQL is where `PONTE_TEST_POSTGRES_URL` says; a
 //! test that cannot reach it fails.
 
-#![expect(dead_code, reason = "each test binary uses a part of it")]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests are configured by variables"
@@ -339,7 +338,12 @@ impl TestApp {
         for chunk in contents.chunks(10_000) {
             writer.write(chunk).await.expect("bytes are taken");
         }
-        writer.finish().await.expect("an upload ends").id.to_string()
+        writer
+            .finish()
+            .await
+            .expect("an upload ends")
+            .id
+            .to_string()
     }
 
     /// A sandbox Item of `user-ok`, settled.

@@ -1,7 +1,5 @@
 //! A connector whose bank says what the test puts into it.
 
-#![expect(dead_code, reason = "each test binary uses a part of it")]
-
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -74,7 +72,10 @@ pub fn scripted() -> (Registry, Arc<Mutex<Bank>>) {
         },
         bank: bank.clone(),
     };
-    (Registry::new([Arc::new(connector) as Arc<dyn Connector>]), bank)
+    (
+        Registry::new([Arc::new(connector) as Arc<dyn Connector>]),
+        bank,
+    )
 }
 
 /// A POSTED row of the account.
@@ -122,11 +123,17 @@ impl Connector for Scripted {
     }
 
     async fn answer(&self, _: &Call, _: &Session, _: &Credentials) -> Result<Login, Failure> {
-        Err(Failure::new(ExecutionStatus::UnexpectedError, "asks nothing"))
+        Err(Failure::new(
+            ExecutionStatus::UnexpectedError,
+            "asks nothing",
+        ))
     }
 
     async fn poll(&self, _: &Call, _: &Session) -> Result<Login, Failure> {
-        Err(Failure::new(ExecutionStatus::UnexpectedError, "demands nothing"))
+        Err(Failure::new(
+            ExecutionStatus::UnexpectedError,
+            "demands nothing",
+        ))
     }
 
     fn collect(
@@ -137,7 +144,8 @@ impl Connector for Scripted {
     ) -> BoxStream<'static, Result<Batch, Failure>> {
         let mut bank = self.bank.lock().expect("a bank");
         bank.products.push(request.product);
-        bank.windows.extend(request.windows.iter().map(|(_, window)| *window));
+        bank.windows
+            .extend(request.windows.iter().map(|(_, window)| *window));
         if bank.failing == Some(request.product) {
             let failure = Failure::new(ExecutionStatus::SiteNotAvailable, "closed");
             return futures_util::stream::iter([Err(failure)]).boxed();

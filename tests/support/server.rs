@@ -1,7 +1,5 @@
 //! The real binary as a process: started, killed, started again; asked over HTTP.
 
-#![expect(dead_code, reason = "each test binary uses a part of it")]
-
 use std::{
     net::TcpListener,
     path::PathBuf,
@@ -63,7 +61,10 @@ impl Server {
             .args(command)
             .env_clear()
             .env("PONTE_DATABASE_URL", &self.database)
-            .env("PONTE_MASTER_KEY", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")
+            .env(
+                "PONTE_MASTER_KEY",
+                "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
+            )
             .env("PONTE_LISTEN", self.base.trim_start_matches("http://"))
             .env("PONTE_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8")
             .current_dir(self.folder.path());
@@ -88,13 +89,28 @@ impl Server {
         self.child = Some(child);
         let began = Instant::now();
         loop {
-            let ready = self.client.get(format!("{}/health/ready", self.base)).send().await;
+            let ready = self
+                .client
+                .get(format!("{}/health/ready", self.base))
+                .send()
+                .await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
                 return;
             }
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
-            assert!(began.elapsed() < START, "the server is not ready\n{}", self.log());
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
+            assert!(
+                ended.is_none(),
+                "the server ended: {ended:?}\n{}",
+                self.log()
+            );
+            assert!(
+                began.elapsed() < START,
+                "the server is not ready\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -125,22 +141,37 @@ impl Server {
     pub async fn terminate(&mut self) -> (std::process::ExitStatus, Duration) {
         let mut child = self.child.take().expect("it runs");
         let began = Instant::now();
-        let sent = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
         loop {
             if let Some(status) = child.try_wait().expect("it can be waited for") {
                 return (status, began.elapsed());
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "it does not stop\n{}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "it does not stop\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     /// Most memory that it has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .expect("a peak");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse().ok())
+            .expect("a number");
         kib * 1024
     }
 
@@ -150,7 +181,11 @@ impl Server {
             .command(&["application", "create", "--name", "Tests", "--json"])
             .output()
             .expect("the command runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let created: Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
         self.take_key(&created).await;
         created
@@ -166,12 +201,19 @@ impl Server {
             )
             .await
             .expect("an answer");
-        let key = answer.pointer("/data/createApiKey/apiKey").and_then(Value::as_str);
+        let key = answer
+            .pointer("/data/createApiKey/apiKey")
+            .and_then(Value::as_str);
         *self.key.lock().expect("a key") = key.unwrap_or_else(|| panic!("{answer}")).to_owned();
     }
 
     /// A request with a token; `None` while the server cannot be reached.
-    pub async fn post(&self, token: Option<&str>, document: &str, variables: Value) -> Option<Value> {
+    pub async fn post(
+        &self,
+        token: Option<&str>,
+        document: &str,
+        variables: Value,
+    ) -> Option<Value> {
         let body = json!({ "query": document, "variables": variables }).to_string();
         let mut request = self
             .client

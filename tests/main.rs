@@ -1,0 +1,8 @@
+//! All tests of the node, in one binary: through the real router or the real schema, as a client would.
+
+mod file;
+mod layering;
+mod merge;
+mod storm;
+mod support;
+mod sync;
