@@ -172,6 +172,7 @@ impl Cost {
 /// What [`judge`] found out about a document within the limits.
 pub(super) struct Judged {
     pub(super) nodes: usize,
+    pub(super) introspections: usize,
     pub(super) selected: Option<(OperationType, Root)>,
 }
 
@@ -199,6 +200,7 @@ pub(super) fn judge(
     total.check()?;
     Ok(Judged {
         nodes: total.nodes,
+        introspections: total.introspections,
         selected: select(&document.operations)
             .map(|operation| (operation.ty, sums.operation(operation).root)),
     })

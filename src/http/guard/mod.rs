@@ -23,6 +23,8 @@ pub use scan::{scan, scan_json};
 
 /// Most bytes of a document.
 pub const SIZE: usize = 64 * 1024;
+/// Most bytes of a name: names come back in answers, as keys, paths and in messages.
+pub const NAME: usize = 200;
 /// Most lexical tokens of a document, comments included.
 pub const TOKENS: usize = 2_000;
 /// Most brackets of any kind open at once, in a document or in JSON; also most selections inside one another once
@@ -59,7 +61,7 @@ pub enum Rejection {
     /// It asks for more than a document may.
     #[error("{message}")]
     Limit {
-        /// Which limit: `size`, `tokens`, `nesting`, `depth`, `nodes`, `aliases`, `definitions`, `directives` or
+        /// Which limit: `size`, `name`, `tokens`, `nesting`, `depth`, `nodes`, `aliases`, `definitions`, `directives` or
         /// `introspection`.
         limit: &'static str,
         /// The most that is accepted.
@@ -112,6 +114,8 @@ pub struct Inspected {
     pub root_fields: usize,
     /// Fields, inline fragments and spreads of the whole document, fragments expanded.
     pub nodes: usize,
+    /// Selections of `__schema` and `__type` in the whole document, fragments expanded.
+    pub introspections: usize,
 }
 
 /// Scans, parses and judges a document, and tells what its selected operation is.
@@ -130,13 +134,14 @@ pub fn inspect(document: &str, operation_name: Option<&str>) -> Result<Inspected
             }),
         root_fields: judged.selected.map_or(0, |(_, root)| root.fields),
         nodes: judged.nodes,
+        introspections: judged.introspections,
         document,
     })
 }
 
 /// The operation that the executor will choose: the named one, or without a name the only one. An operation without a
 /// name is not selected by any name, the empty one included.
-fn select<'a>(
+pub fn select<'a>(
     operations: &'a DocumentOperations,
     name: Option<&str>,
 ) -> Option<&'a OperationDefinition> {

@@ -4,7 +4,7 @@
 //! something broken (three quotes that never close are to it an empty string and one more quote), they refuse, since
 //! brackets would be counted on the wrong side of a quote.
 
-use super::{NESTING, Rejection, SIZE, TOKENS};
+use super::{NAME, NESTING, Rejection, SIZE, TOKENS};
 
 /// Bounds size, tokens and open brackets of a document.
 pub fn scan(document: &str) -> Result<(), Rejection> {
@@ -41,6 +41,10 @@ pub fn scan(document: &str) -> Result<(), Rejection> {
             _ if rest.starts_with("\u{feff}".as_bytes()) => (3, 0),
             _ => (1, 1),
         };
+        if length > NAME && matches!(rest[0], b'_' | b'A'..=b'Z' | b'a'..=b'z') {
+            let message = format!("a name has more than {NAME} bytes");
+            return Err(Rejection::limit("name", NAME, message));
+        }
         at += length;
         tokens += found;
         if tokens > TOKENS {

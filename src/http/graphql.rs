@@ -1,0 +1,202 @@
+//! /graphql over HTTP: POST, GET for queries, and the way to a socket or a page.
+//!
+//! Follows the GraphQL-over-HTTP specification. Every answer but the page is JSON of GraphQL's shape.
+
+use async_graphql_parser::types::OperationType;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Web, address, anonymous,
+    answer::{self, Refusal, RequestId},
+    body, console,
+    guard::{self, Anonymous, Inspected},
+    negotiate::{Media, negotiate, wants_page},
+    operation::{Answer, Asked, prepare},
+    token, ws,
+};
+use crate::{auth::Principal, error::Error, graphql::Asking};
+
+/// Most bytes of a request's body.
+pub(super) const BODY: usize = 128 * 1024;
+
+/// Whatever comes to /graphql.
+pub(super) async fn endpoint(
+    State(web): State<Web>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::GET && parts.headers.contains_key(header::UPGRADE) {
+        return match ws::upgrade(web, parts, &id).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.answer(&id, Media::Json),
+        };
+    }
+    if parts.method == Method::GET
+        && web.app.config.graphiql
+        && wants_page(&parts.headers)
+        && !has_query(&parts)
+    {
+        return console::page(&web.app);
+    }
+    if parts.method == Method::OPTIONS {
+        return (
+            StatusCode::NO_CONTENT,
+            [(header::ALLOW, "GET, POST, OPTIONS")],
+        )
+            .into_response();
+    }
+    let Some(media) = negotiate(&parts.headers) else {
+        let refusal = Refusal::invalid(
+            StatusCode::NOT_ACCEPTABLE,
+            "Accept",
+            "must admit application/graphql-response+json or application/json",
+        );
+        body::drain(&parts.headers, body).await;
+        return refusal.answer(&id, Media::Json);
+    };
+    match run(&web, &id, parts, body).await {
+        Ok(answer) => {
+            let status = if answer.refused() && media == Media::GraphqlResponse {
+                StatusCode::BAD_REQUEST
+            } else {
+                StatusCode::OK
+            };
+            match serde_json::to_string(&answer) {
+                Ok(text) => (
+                    status,
+                    answer.headers(),
+                    [(header::CONTENT_TYPE, media.content_type())],
+                    text,
+                )
+                    .into_response(),
+                Err(error) => Refusal::from(Error::internal(error)).answer(&id, media),
+            }
+        }
+        Err(refusal) => refusal.answer(&id, media),
+    }
+}
+
+async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Refusal> {
+    let asked = match parts.method {
+        Method::POST => {
+            if !is_json(&parts.headers) {
+                body::drain(&parts.headers, body).await;
+                return Err(Refusal::invalid(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "Content-Type",
+                    "must be application/json in utf-8",
+                ));
+            }
+            let body = body::read(&parts.headers, body, BODY, web.timing.body).await?;
+            Asked::from_body(&body)?
+        }
+        Method::GET => Asked::from_query(parts.uri.query().unwrap_or_default())?,
+        _ => {
+            return Err(answer::wrong_method("/graphql takes POST and GET").header(
+                header::ALLOW,
+                HeaderValue::from_static("GET, POST, OPTIONS"),
+            ));
+        }
+    };
+    let inspected = guard::inspect(&asked.query, asked.operation_name.as_deref())?;
+    let operation = inspected.operation;
+    let (document, principal) = admit(web, &parts.headers, &asked, inspected).await?;
+    match operation {
+        Some(OperationType::Mutation) if parts.method == Method::GET => {
+            return Err(answer::wrong_method("mutations take POST")
+                .header(header::ALLOW, HeaderValue::from_static("POST")));
+        }
+        Some(OperationType::Subscription) => {
+            return Err(Refusal::invalid(
+                StatusCode::BAD_REQUEST,
+                "query",
+                "subscriptions are served over WebSocket at this path, subprotocol graphql-transport-ws",
+            ));
+        }
+        _ => {}
+    }
+    let trusted = &web.app.config.trusted_proxies;
+    let asking = Asking {
+        principal,
+        address: address::of(&parts.extensions, &parts.headers, trusted),
+    };
+    let request = prepare(
+        web,
+        asked,
+        document.document,
+        document.introspections,
+        asking,
+    )?;
+    Ok(Answer::new(web.graph.execute(request).await, id))
+}
+
+/// Settles who is asking, and what of the document they may have looked at.
+async fn admit(
+    web: &Web,
+    headers: &HeaderMap,
+    asked: &Asked,
+    inspected: Inspected,
+) -> Result<(Inspected, Option<Principal>), Refusal> {
+    let presented = token::in_headers(headers);
+    let failure = match token::principal(&web.app, presented, token::origin(headers)).await {
+        Ok(principal) => return Ok((inspected, Some(principal))),
+        Err(failure) => failure,
+    };
+    let open = match inspected.anonymous {
+        Anonymous::Allowed => true,
+        Anonymous::Introspection => web.app.config.introspection && presented.is_none(),
+        Anonymous::Refused => false,
+    };
+    if !open {
+        return Err(failure.into());
+    }
+    let document = anonymous::reduce(inspected.document, asked.operation_name.as_deref());
+    if inspected.anonymous == Anonymous::Allowed && !anonymous::names_nothing(&document) {
+        return Err(failure.into());
+    }
+    // An introspection that was cut off is not asked for any more.
+    let introspections = if inspected.anonymous == Anonymous::Introspection {
+        inspected.introspections
+    } else {
+        0
+    };
+    let inspected = Inspected {
+        document,
+        introspections,
+        ..inspected
+    };
+    Ok((inspected, None))
+}
+
+fn has_query(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "query")
+}
+
+/// Whether a body is application/json, in utf-8 if it says in what.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let json = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    json && parts.all(|part| match part.split_once('=') {
+        Some((name, charset)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let charset = charset.trim().trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+        }
+        _ => true,
+    })
+}

@@ -1,0 +1,366 @@
+//! A socket from its first message to its last.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    pin::Pin,
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    extract::ws::{Message, WebSocket},
+};
+use futures_util::{
+    FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, SelectAll},
+};
+use serde_json::{Map, Value};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tracing::Instrument as _;
+
+use super::{
+    super::{
+        Web,
+        answer::Refusal,
+        guard::{self},
+        operation::{Asked, prepare},
+        token,
+    },
+    protocol::{self, Close, Incoming},
+    running::{self, Running, Told},
+};
+use crate::{auth::Principal, graphql::Asking, metrics};
+
+/// Most operations at once.
+const OPERATIONS: usize = 50;
+/// Most answers that are put together before they are sent, and most bytes after which they are.
+const BATCH: usize = 32;
+const BATCH_BYTES: usize = 64 * 1024;
+/// Most answers to a client that talks and does not read.
+const QUEUE: usize = 256;
+
+/// A socket and what it knows.
+pub(super) struct Session {
+    web: Web,
+    address: IpAddr,
+    origin: Option<String>,
+    request_id: String,
+    principal: Option<Principal>,
+    running: HashMap<String, Running>,
+    serial: u64,
+    told: SelectAll<BoxStream<'static, Told>>,
+    queue: VecDeque<Message>,
+}
+
+/// What follows from what happened.
+type Step = Result<(), Option<Close>>;
+
+impl Session {
+    pub(super) fn new(
+        web: Web,
+        address: IpAddr,
+        origin: Option<String>,
+        request_id: String,
+    ) -> Self {
+        Self {
+            web,
+            address,
+            origin,
+            request_id,
+            principal: None,
+            running: HashMap::new(),
+            serial: 0,
+            told: SelectAll::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Serves the socket until either side ends it.
+    pub(super) async fn run(self, socket: WebSocket) {
+        let span = tracing::info_span!("socket", request_id = %self.request_id);
+        metrics::sockets(1.0);
+        self.serve(socket).instrument(span).await;
+        metrics::sockets(-1.0);
+    }
+
+    async fn serve(mut self, socket: WebSocket) {
+        let patience = self.web.timing.close;
+        let (mut sink, mut stream) = socket.split();
+        let close = self.talk(&mut sink, &mut stream).await;
+        tracing::debug!(
+            code = close.map(|close| close.0),
+            operations = self.running.len(),
+            "socket ends"
+        );
+        drop(self);
+        let goodbye = async {
+            match close {
+                Some(close) => sink.send(close.message()).await?,
+                None => sink.flush().await?,
+            }
+            while let Some(Ok(message)) = stream.next().await {
+                if matches!(message, Message::Close(_)) {
+                    break;
+                }
+            }
+            sink.close().await
+        };
+        // A client that does not answer is left.
+        let _ = timeout(patience, goodbye).await;
+    }
+
+    /// Returns why the socket is to be closed, or nothing when the client has closed it.
+    async fn talk(
+        &mut self,
+        sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin),
+        stream: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
+    ) -> Option<Close> {
+        let app = self.web.app.clone();
+        let timing = self.web.timing;
+        let mut beat = app.beat.subscribe();
+        let mut ping = interval_at(Instant::now() + timing.ping, timing.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let init = sleep(timing.init);
+        tokio::pin!(init);
+        let mut expiry: Option<BoxFuture<'static, ()>> = None;
+        let mut unanswered = 0;
+        let mut writing = false;
+        loop {
+            let step: Step = tokio::select! {
+                () = app.stopping() => Err(Some(Close::GOING_AWAY)),
+                () = &mut init, if self.principal.is_none() => Err(Some(Close::INIT_TIMEOUT)),
+                () = passed(&mut expiry) => {
+                    expiry = self.expiry();
+                    self.check_standing()
+                }
+                Ok(()) = beat.changed() => self.check_standing(),
+                _ = ping.tick() => {
+                    unanswered += 1;
+                    if unanswered > 2 {
+                        Err(Some(Close::NO_PONG))
+                    } else {
+                        self.queue.push_back(Message::Ping(Bytes::new()));
+                        Ok(())
+                    }
+                }
+                incoming = stream.next() => {
+                    unanswered = 0;
+                    let known = self.principal.is_some();
+                    let step = self.receive(incoming).await;
+                    if !known {
+                        expiry = self.expiry();
+                    }
+                    // Pongs of the protocol below wait in the socket for the next flush.
+                    writing = true;
+                    step
+                }
+                written = write(sink, &mut self.queue), if writing => {
+                    writing = false;
+                    written.map_err(|_| None)
+                }
+                Some(told) = self.told.next(), if !writing && !self.told.is_empty() => {
+                    self.tell_all(told);
+                    Ok(())
+                }
+            };
+            if let Err(close) = step {
+                return close;
+            }
+            if self.queue.len() > QUEUE {
+                return Some(Close::FLOODED);
+            }
+            writing |= !self.queue.is_empty();
+        }
+    }
+
+    /// When the token ends, by the App's clock.
+    fn expiry(&self) -> Option<BoxFuture<'static, ()>> {
+        let clock = self.web.app.clock.clone();
+        let left = self.principal.as_ref()?.expires_at.since(clock.now());
+        // Not at once again should the clock be set back meanwhile.
+        let left = left.max(Duration::from_millis(1));
+        Some(async move { clock.sleep(left).await }.boxed())
+    }
+
+    fn check_standing(&self) -> Step {
+        let app = &self.web.app;
+        match &self.principal {
+            Some(principal) if !app.applications.stands(principal, app.clock.now()) => {
+                Err(Some(Close::FORBIDDEN))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive(&mut self, incoming: Option<Result<Message, axum::Error>>) -> Step {
+        let text = match incoming {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Binary(_))) => return Err(Some(Close::NOT_TEXT)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Close(_))) | None => return Err(None),
+            Some(Err(error)) => return Err(too_large(&error).then_some(Close::TOO_LARGE)),
+        };
+        match Incoming::parse(&text).map_err(Some)? {
+            Incoming::Init(payload) => return self.init(&payload).await,
+            Incoming::Ping => self.queue.push_back(protocol::pong()),
+            Incoming::Pong => {}
+            Incoming::Subscribe { id, payload } => return self.subscribe(id, payload),
+            Incoming::Complete { id } => {
+                self.running.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn init(&mut self, payload: &Map<String, Value>) -> Step {
+        if self.principal.is_some() {
+            return Err(Some(Close::SECOND_INIT));
+        }
+        let presented = token::in_payload(payload);
+        match token::principal(&self.web.app, presented, self.origin.as_deref()).await {
+            Ok(principal) => {
+                self.principal = Some(principal);
+                self.queue.push_back(protocol::acknowledge());
+                Ok(())
+            }
+            Err(error) => {
+                tracing::debug!(code = error.code(), "socket refused");
+                Err(Some(Close::FORBIDDEN))
+            }
+        }
+    }
+
+    fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Step {
+        let Some(principal) = self.principal.clone() else {
+            return Err(Some(Close::UNAUTHORIZED));
+        };
+        if self.running.contains_key(&id) {
+            return Err(Some(Close::DUPLICATE));
+        }
+        self.check_standing()?;
+        let asked = Asked::from_map(payload)
+            .map_err(|_| Close(4400, "Invalid payload of a subscribe message"))
+            .map_err(Some)?;
+        let app = &self.web.app;
+        let request_id = app.rng.id(app.clock.now()).to_string();
+        let asking = Asking {
+            principal: Some(principal),
+            address: self.address,
+        };
+        match self.judge(asked, asking) {
+            Ok((request, subscription)) => {
+                self.serial += 1;
+                let (running, told) = running::start(
+                    &self.web,
+                    id.clone(),
+                    self.serial,
+                    request,
+                    subscription,
+                    request_id,
+                );
+                self.running.insert(id, running);
+                self.told.push(told);
+            }
+            Err(refusal) => self
+                .queue
+                .push_back(protocol::error(&id, &refusal.errors(&request_id))),
+        }
+        Ok(())
+    }
+
+    /// The request of a document that may run, and whether it is a subscription.
+    fn judge(
+        &self,
+        asked: Asked,
+        asking: Asking,
+    ) -> Result<(async_graphql::Request, bool), Refusal> {
+        use async_graphql_parser::types::OperationType;
+
+        if self.running.len() >= OPERATIONS {
+            return Err(Refusal::document(
+                "DOCUMENT_REJECTED",
+                format!("a socket runs at most {OPERATIONS} operations at once"),
+            )
+            .with("limit", "operations")
+            .with("most", OPERATIONS));
+        }
+        let inspected = guard::inspect(&asked.query, asked.operation_name.as_deref())?;
+        let subscription = inspected.operation == Some(OperationType::Subscription);
+        let introspections = inspected.introspections;
+        let request = prepare(&self.web, asked, inspected.document, introspections, asking)?;
+        Ok((request, subscription))
+    }
+
+    /// Puts what an operation told into the queue, and what others tell meanwhile, up to a batch.
+    fn tell_all(&mut self, first: Told) {
+        let mut bytes = self.tell(first);
+        for _ in 1..BATCH {
+            if bytes >= BATCH_BYTES {
+                return;
+            }
+            match self.told.next().now_or_never() {
+                Some(Some(told)) => bytes += self.tell(told),
+                _ => return,
+            }
+        }
+    }
+
+    /// What an operation tells after the client has completed it is dropped.
+    fn tell(&mut self, told: Told) -> usize {
+        let current = self.running.get(&told.id).map(|running| running.serial);
+        if current != Some(told.serial) {
+            return 0;
+        }
+        if told.last {
+            self.running.remove(&told.id);
+            // Streams end because the node stops; the client is to come back, not to believe that they are complete.
+            if !self.web.app.running() {
+                return 0;
+            }
+        }
+        let bytes = match &told.message {
+            Message::Text(text) => text.len(),
+            _ => 0,
+        };
+        self.queue.push_back(told.message);
+        bytes
+    }
+}
+
+async fn passed(expiry: &mut Option<BoxFuture<'static, ()>>) {
+    match expiry {
+        Some(expiry) => expiry.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends everything in the queue. Nothing is lost when it is cancelled.
+async fn write(
+    sink: &mut (impl Sink<Message, Error = axum::Error> + Unpin),
+    queue: &mut VecDeque<Message>,
+) -> Result<(), axum::Error> {
+    std::future::poll_fn(|context| {
+        let mut sink = Pin::new(&mut *sink);
+        while !queue.is_empty() {
+            std::task::ready!(sink.as_mut().poll_ready(context))?;
+            if let Some(message) = queue.pop_front() {
+                sink.as_mut().start_send(message)?;
+            }
+        }
+        sink.as_mut().poll_flush(context)
+    })
+    .await
+}
+
+fn too_large(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.to_string().contains("too long") || cause.to_string().contains("too large") {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
