@@ -10,11 +10,18 @@ use crate::error::Error;
 /// Most errors that one answer carries.
 const MOST_ERRORS: usize = 10;
 
+/// Most characters of a message: some repeat what the client sent.
+const LONGEST_MESSAGE: usize = 500;
+
 /// Gives every error its code and the request's id, logs faults of ours, and keeps answers small.
 pub fn finish(response: &mut Response, request_id: &str) {
     response.errors.truncate(MOST_ERRORS);
     for error in &mut response.errors {
         code(error);
+        if let Some((end, _)) = error.message.char_indices().nth(LONGEST_MESSAGE) {
+            error.message.truncate(end);
+            error.message.push('…');
+        }
         let extensions = error
             .extensions
             .get_or_insert_with(ErrorExtensionValues::default);

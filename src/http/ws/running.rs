@@ -66,7 +66,7 @@ pub(super) fn start(
 ) -> (Running, BoxStream<'static, Told>) {
     let (sender, receiver) = mpsc::channel(1);
     let span = tracing::info_span!("operation", request_id);
-    let lost = protocol::error(&id, &answer::fault().errors(&request_id));
+    let fault = protocol::error(&id, &answer::fault().errors(&request_id));
     let operation = Operation {
         web: web.clone(),
         id: id.clone(),
@@ -83,7 +83,7 @@ pub(super) fn start(
         let (message, last) = receiver.recv().await?;
         Some(((message, last), receiver))
     })
-    .chain(stream::iter([(lost, true)]))
+    .chain(stream::iter([(fault, true)]))
     .map(move |(message, last)| Told {
         id: id.clone(),
         serial,
