@@ -14,10 +14,10 @@ use crate::{
     clock::{Clock, Rng},
     config::{Config, sqlite_path},
     connector::Registry,
-    db::{Db, Engine},
+    db::{self, Db, Engine},
     error::{Error, Result},
     event::{self, feed::Feed},
-    item, sync,
+    item, metrics, sync,
     vault::Vault,
     webhook::{self, egress},
 };
@@ -26,6 +26,8 @@ use crate::{
 pub const BEAT: Duration = Duration::from_secs(2);
 /// How often a node measures its clock against the database's.
 const CLOCK_BEATS: u32 = 30;
+/// How often a node measures what waits.
+const QUEUE_BEATS: u32 = 5;
 
 /// Everything a node consists of; cheap to clone.
 #[derive(Clone)]
@@ -238,6 +240,9 @@ async fn one_beat(app: &App, beats: u32) -> Result<()> {
         && let Some(time) = app.db.server_time().await?
     {
         app.clock.follow(time);
+    }
+    if beats.is_multiple_of(QUEUE_BEATS) {
+        metrics::queues(db::queues::measure(&app.db, app.clock.now()).await?);
     }
     Ok(())
 }

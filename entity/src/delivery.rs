@@ -17,7 +17,8 @@ pub struct Model {
     pub event_id: Uuid,
     /// The registered webhook; null for an Item's own endpoint.
     pub webhook_id: Option<Uuid>,
-    /// What makes it unique beside the event: the webhook's id, or `url`.
+    /// The lane it goes in, unique beside the event: the webhook's id, or the application and the origin of its Item's
+    /// endpoint.
     pub target: String,
     /// The event's Item.
     pub item_id: Option<Uuid>,
@@ -25,7 +26,7 @@ pub struct Model {
     pub url: String,
     /// Where it stands.
     pub status: DeliveryStatus,
-    /// How many have been made.
+    /// How many have been made since the delivery was last asked for; the schedule counts them.
     pub attempts: i32,
     /// When it is due; null once ended.
     pub next_attempt_at: Option<Timestamp>,

@@ -30,15 +30,16 @@ impl MigrationTrait for Migration {
 
 const TABLES: [&str; 4] = ["event", "webhook", "delivery", "attempt"];
 
-const INDEXES: [&str; 10] = [
+const INDEXES: [&str; 11] = [
     "CREATE UNIQUE INDEX event_id ON event (id)",
     "CREATE UNIQUE INDEX event_position ON event (application_id, position) WHERE position IS NOT NULL",
     "CREATE INDEX event_unpublished ON event (sequence) WHERE position IS NULL",
     "CREATE INDEX event_item ON event (item_id, position)",
     "CREATE INDEX webhook_list ON webhook (application_id, id)",
     "CREATE UNIQUE INDEX delivery_target ON delivery (event_id, target)",
-    "CREATE INDEX delivery_due ON delivery (next_attempt_at) WHERE next_attempt_at IS NOT NULL",
+    "CREATE INDEX delivery_lane ON delivery (target, next_attempt_at) WHERE next_attempt_at IS NOT NULL",
     "CREATE INDEX delivery_webhook ON delivery (webhook_id, id)",
+    "CREATE INDEX delivery_failed ON delivery (webhook_id, id) WHERE status = 'FAILED'",
     "CREATE INDEX delivery_item ON delivery (item_id)",
     "CREATE INDEX attempt_delivery ON attempt (delivery_id, id)",
 ];

@@ -160,6 +160,11 @@ pub fn webhook_scope(id: Uuid) -> Scope {
     Scope::of_application(id, id, "webhook_secret")
 }
 
+/// Where the secret belongs that still signs during an overlap.
+pub fn previous_webhook_scope(id: Uuid) -> Scope {
+    Scope::of_application(id, id, "previous_webhook_secret")
+}
+
 fn fresh_secret(rng: &Rng) -> String {
     URL_SAFE_NO_PAD.encode(rng.bytes::<32>())
 }

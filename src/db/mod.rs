@@ -4,9 +4,11 @@
 //! pool). Write transactions begin with [`Db::begin`], which takes SQLite's write lock at once instead of failing
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
+pub mod delivery;
 pub mod event;
 pub mod execution;
 pub mod merge;
+pub mod queues;
 
 use std::{
     sync::{

@@ -12,6 +12,7 @@ use entity::{
     webhook,
 };
 use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait, QueryFilter as _};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{app::App, db, error::Result, metrics};
@@ -120,7 +121,7 @@ async fn deliver(
         if let Some(url) = &event.webhook_url
             && event.kind != EventType::ItemStatusChanged
         {
-            rows.push(due(None, "url".to_owned(), url));
+            rows.push(due(None, lane(application, url), url));
         }
     }
     let count = rows.len();
@@ -130,4 +131,10 @@ async fn deliver(
             .await?;
     }
     Ok(count)
+}
+
+/// What deliveries to Items' own endpoints share: a slow origin holds up none but itself, and no other application's.
+fn lane(application: Uuid, url: &str) -> String {
+    let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
+    format!("{application} {}", origin.unwrap_or_default())
 }

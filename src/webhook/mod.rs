@@ -1,9 +1,19 @@
 //! Webhooks: signed requests that carry events to other people's servers.
 //!
-//! [`signature`] proves who sent a request, [`egress`] decides where a request may go and sends it, [`schedule`] says
-//! what follows from the answer. None of the three knows the database.
+//! A registration ([`create`], [`update`], [`delete`], [`rotate_secret`]) says which events go where; the relay makes a
+//! delivery of each that matches, and [`delivery`] sends it until the endpoint takes it or the [`schedule`] ends.
+//! [`signature`] proves who sent a request, [`egress`] decides where a request may go and sends it; the two and the
+//! schedule know no database. Secrets and headers are sealed at rest, and opened by the [`keyring`] alone.
 
 pub mod delivery;
 pub mod egress;
+mod keyring;
+mod lanes;
+mod registration;
 pub mod schedule;
 pub mod signature;
+
+pub use self::registration::{
+    Created, NewWebhook, WebhookUpdate, attempts, create, delete, deliveries, events_of, find,
+    find_delivery, list, retry_delivery, rotate_secret, update,
+};
