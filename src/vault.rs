@@ -447,6 +447,3 @@ fn unwrap_all(rows: &[system_key::Model], masters: &MasterKeys) -> Result<System
         tokens: only(Purpose::Token)?,
     })
 }
-
-#[cfg(test)]
-mod tests;

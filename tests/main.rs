@@ -6,3 +6,4 @@ mod merge;
 mod storm;
 mod support;
 mod sync;
+mod vault;
