@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod event;
 pub mod execution;
 pub mod merge;
+pub mod page;
 pub mod queues;
 
 use std::{

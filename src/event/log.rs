@@ -1,19 +1,43 @@
 //! Reading the log.
 
+use std::collections::HashMap;
+
 use entity::{event, kind::EventType};
 use sea_orm::{
-    ColumnTrait as _, Condition, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    ColumnTrait as _, Condition, FromQueryResult as _, QueryFilter as _, QueryOrder as _,
+    QueryResult, QuerySelect as _, Select,
 };
+use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 
 use super::feed::Scope;
-use crate::{app::App, db::Db, error::Result};
+use crate::{
+    app::App,
+    db::{
+        Db,
+        page::{self, Conditions, Key, Page, Row, Slice, Source},
+    },
+    error::Result,
+};
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only these kinds.
     pub kinds: Option<Vec<EventType>>,
+}
+
+impl Filter {
+    /// Everything that changes an Item or what was collected through it.
+    pub fn of_items() -> Self {
+        Self {
+            kinds: Some(
+                EventType::iter()
+                    .filter(|kind| *kind != EventType::ConnectorStatusUpdated)
+                    .collect(),
+            ),
+        }
+    }
 }
 
 /// Published events of a scope after a position, oldest first.
@@ -60,4 +84,61 @@ fn select(scope: &Scope) -> Select<event::Entity> {
         select = select.filter(own);
     }
     select
+}
+
+const EVENTS: Source = Source {
+    table: "event",
+    columns: &["*"],
+    primary: "sequence",
+    parent: "application_id",
+    order: &["position"],
+    descending: false,
+};
+
+impl Row for event::Model {
+    fn read(row: &QueryResult) -> Result<Self> {
+        Ok(Self::from_query_result(row, "")?)
+    }
+
+    fn key(&self) -> Key {
+        Key::Position(self.position.unwrap_or_default())
+    }
+}
+
+/// A page of an application's published events, oldest first.
+pub async fn list(
+    app: &App,
+    application: Uuid,
+    filter: &Filter,
+    item: Option<Uuid>,
+    client_user_id: Option<&str>,
+    slice: Slice,
+) -> Result<Page<event::Model>> {
+    let mut conditions = Conditions::default();
+    conditions.add("x.position IS NOT NULL", Vec::new());
+    conditions.equal("item_id", item);
+    conditions.equal("client_user_id", client_user_id);
+    let kinds = filter.kinds.as_ref();
+    conditions.one_of(
+        "kind",
+        kinds.map(|kinds| kinds.iter().map(|kind| kind.as_str())),
+    );
+    let owner = |row: &event::Model| row.application_id;
+    let mut pages =
+        page::of_parents(&app.db, EVENTS, &[application], &conditions, slice, owner).await?;
+    Ok(pages.remove(&application).unwrap_or_default())
+}
+
+/// Published events of an application by id.
+pub async fn by_id(
+    app: &App,
+    application: Uuid,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, event::Model>> {
+    let rows = event::Entity::owned_by(application)
+        .filter(event::Column::Id.is_in(ids.iter().copied()))
+        .filter(event::Column::Position.is_not_null())
+        .all(app.db.read())
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }

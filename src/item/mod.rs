@@ -7,6 +7,7 @@
 mod create;
 mod delete;
 mod input;
+pub mod list;
 mod mfa;
 pub mod permission;
 pub mod purge;

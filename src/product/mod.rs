@@ -5,5 +5,6 @@
 
 pub mod account;
 pub mod identity;
+pub mod list;
 pub mod text;
 pub mod transaction;
