@@ -4,20 +4,32 @@ use async_graphql::{Context, Object, Result};
 
 use super::{
     ContextExt as _,
-    types::application::{CreateApiKeyInput, CreateApiKeyPayload},
+    scalar::uuid,
+    types::{
+        application::{
+            CreateApiKeyInput, CreateApiKeyPayload, CreateConnectTokenInput,
+            CreateConnectTokenPayload,
+        },
+        item::{
+            CreateItemInput, CreateItemPayload, DeleteItemInput, DeleteItemPayload,
+            DisableItemAutoSyncInput, DisableItemAutoSyncPayload, Item, SendItemMfaInput,
+            SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
+        },
+    },
 };
-use crate::auth::token;
+use crate::{auth::token, item};
 
 /// Root fields that change something.
 pub struct Mutation;
 
+/// Everything that can be changed. What is answered is committed.
 #[Object]
 impl Mutation {
     /// Trades a client id and secret for an API key of two hours. Needs no token. Fails with UNAUTHENTICATED when the pair is wrong, and with RATE_LIMITED after too many failures from one address.
     async fn create_api_key(
         &self,
         ctx: &Context<'_>,
-        input: CreateApiKeyInput,
+        #[graphql(desc = "The pair.")] input: CreateApiKeyInput,
     ) -> Result<CreateApiKeyPayload> {
         let issued = token::create_api_key(
             ctx.app(),
@@ -27,5 +39,73 @@ impl Mutation {
         )
         .await?;
         Ok(issued.into())
+    }
+
+    /// Issues a token of 30 minutes for one user's browser or phone, that may connect accounts and nothing else. Fails with NOT_FOUND for an Item that you do not have. FORBIDDEN to connect tokens.
+    async fn create_connect_token(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the token carries.")] input: CreateConnectTokenInput,
+    ) -> Result<CreateConnectTokenPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let issued = token::create_connect_token(app, principal, input.into()).await?;
+        Ok(issued.into())
+    }
+
+    /// Connects a user's account and starts the first run. Does not wait for the institution: a refused login shows on the Item. Fails with CONNECTOR_VALIDATION_ERROR when the parameters do not fit the connector's form, NOT_FOUND for an unknown connector, ITEM_USER_ALREADY_EXISTS when duplicates are to be avoided, IDEMPOTENCY_KEY_REUSED when a key comes with another input.
+    async fn create_item(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the Item is made of.")] input: CreateItemInput,
+    ) -> Result<CreateItemPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let changed = item::create(app, principal, input.into()).await?;
+        Ok(CreateItemPayload::new(app, changed))
+    }
+
+    /// Starts a new run of an Item, with new parameters when given; a question that waits for the user is abandoned. Fails with ITEM_ALREADY_UPDATING while a run is under way, and as `Item.canUpdate` says.
+    async fn update_item(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to change.")] input: UpdateItemInput,
+    ) -> Result<UpdateItemPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let changed = item::update(app, principal, id, input.into()).await?;
+        Ok(UpdateItemPayload::new(app, changed))
+    }
+
+    /// Answers the question of an Item that is WAITING_USER_INPUT; the run goes on with it. Fails with ITEM_MFA_NOT_FOUND when it asks nothing, ITEM_MFA_ALREADY_PROVIDED when it has been answered, ITEM_MFA_EXPIRED when it is too late, ITEM_MFA_PARAMETER_EXPECTED_MISMATCH when another parameter is asked for.
+    async fn send_item_mfa(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The answer.")] input: SendItemMfaInput,
+    ) -> Result<SendItemMfaPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let changed = item::answer(app, principal, id, input.into_parameters()).await?;
+        Ok(SendItemMfaPayload::new(app, changed))
+    }
+
+    /// Takes an Item out of automatic runs until `updateItem` asks for one. FORBIDDEN to connect tokens.
+    async fn disable_item_auto_sync(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which Item.")] input: DisableItemAutoSyncInput,
+    ) -> Result<DisableItemAutoSyncPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let row = item::disable_auto_sync(app, principal, id).await?;
+        Ok(DisableItemAutoSyncPayload { item: Item(row) })
+    }
+
+    /// Deletes an Item with everything collected through it and its credentials, also while a run is under way. There is no way back. FORBIDDEN to connect tokens.
+    async fn delete_item(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which Item.")] input: DeleteItemInput,
+    ) -> Result<DeleteItemPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        item::delete(app, principal, id).await?;
+        Ok(DeleteItemPayload {
+            deleted_item_id: input.item_id,
+        })
     }
 }

@@ -2,15 +2,153 @@
 
 use async_graphql::{Context, ID, Object, Result};
 
-use super::ContextExt as _;
+use super::{
+    ContextExt as _, loader,
+    page::Arguments,
+    scalar::uuid,
+    types::{
+        account::Account,
+        application::Viewer,
+        connector::{self, Connector, ConnectorConnection, ConnectorFilter},
+        event::{self, EventConnection, EventFilter},
+        item::{self, Item, ItemConnection, ItemFilter},
+        node::{self, Node},
+        transaction::Transaction,
+    },
+};
+use crate::product::list;
 
 /// Root fields that read.
 pub struct Query;
 
+/// Everything that can be read. Nothing here changes anything.
 #[Object]
 impl Query {
-    /// Who this token is.
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<ID> {
-        Ok(ctx.principal()?.application.into())
+    /// Whatever has this id; null when you have no such thing. Connect tokens find connectors and their Items.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Any id of this API.")] id: ID,
+    ) -> Result<Option<Node>> {
+        Ok(node::find(ctx, &[id]).await?.into_iter().next().flatten())
+    }
+
+    /// Whatever has these ids, in their order; null where you have no such thing. At most 200.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Any ids of this API.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        node::find(ctx, &ids).await
+    }
+
+    /// Who your token is and what it may do.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Viewer> {
+        Ok(Viewer(ctx.principal()?.clone()))
+    }
+
+    /// What Items can be connected through, by ascending id, sandbox connectors included. At most 200 a page, 50 unless told.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of a Relay connection"
+    )]
+    async fn connectors(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only these connectors.")] filter: Option<ConnectorFilter>,
+    ) -> Result<ConnectorConnection> {
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        connector::list(ctx, &arguments, filter)
+    }
+
+    /// A connector; null when there is none with this id.
+    async fn connector(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The connector's id.")] id: ID,
+    ) -> Result<Option<Connector>> {
+        ctx.principal()?;
+        Ok(node::connector(ctx.app(), &id))
+    }
+
+    /// Your Items, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of a Relay connection"
+    )]
+    async fn items(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only these Items.")] filter: Option<ItemFilter>,
+    ) -> Result<ItemConnection> {
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        item::list(ctx, arguments, filter).await
+    }
+
+    /// An Item; null when you have none with this id.
+    async fn item(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The Item's id.")] id: ID,
+    ) -> Result<Option<Item>> {
+        Ok(loader::item(ctx, uuid(&id)).await?.map(Item))
+    }
+
+    /// An account; null when you have none with this id. FORBIDDEN to connect tokens, who find their accounts below their Items.
+    async fn account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account's id.")] id: ID,
+    ) -> Result<Option<Account>> {
+        ctx.principal()?.require_api_key("read accounts by id")?;
+        Ok(loader::account(ctx, uuid(&id)).await?.map(Account))
+    }
+
+    /// A transaction; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn transaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The transaction's id.")] id: ID,
+    ) -> Result<Option<Transaction>> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&id));
+        principal.require_api_key("read transactions")?;
+        let mut found = list::transactions_by_id(app, principal, &[id]).await?;
+        Ok(found.remove(&id).map(Transaction))
+    }
+
+    /// The log of what happened, oldest first. Its cursors are those of the subscriptions. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(
+            desc = "Only what comes behind this cursor; from the oldest event that is kept when left out. BAD_CURSOR when it is none of yours, CURSOR_EXPIRED when it is older than what is kept."
+        )]
+        after: Option<String>,
+        #[graphql(desc = "Only these events.")] filter: Option<EventFilter>,
+    ) -> Result<EventConnection> {
+        event::list(ctx, first, after, filter).await
     }
 }

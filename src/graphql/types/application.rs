@@ -1,9 +1,18 @@
 //! Applications and tokens.
 
-use async_graphql::{ID, InputObject, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 
-use super::super::scalar::DateTime;
-use crate::auth::token::Issued;
+use super::super::{
+    ContextExt as _,
+    scalar::{DateTime, Id, uuid},
+};
+use crate::{
+    auth::{
+        KnownApplication, Principal,
+        token::{ConnectTokenRequest, Issued},
+    },
+    error::Error,
+};
 
 /// What trades for an API key.
 #[derive(InputObject)]
@@ -30,4 +39,137 @@ impl From<Issued> for CreateApiKeyPayload {
             expires_at: DateTime(issued.expires_at),
         }
     }
+}
+
+/// What a connect token carries.
+#[derive(InputObject)]
+pub struct CreateConnectTokenInput {
+    /// The one existing Item that it may update, beside those made with it.
+    item_id: Option<ID>,
+    /// Your name for the user; stamped on the Items made with it. 1 to 256 characters.
+    client_user_id: Option<String>,
+    /// Address that is told of all events of the Items made with it.
+    webhook_url: Option<String>,
+    /// Where the browser is sent after a login on an institution's own site: an https address, or the deep link of an app.
+    oauth_redirect_uri: Option<String>,
+    /// Refuse credentials that are connected already for the same client user. false when left out.
+    avoid_duplicates: Option<bool>,
+    /// Origins of the browsers that may use it, such as `https://app.example.com`; any when left out. At most 20.
+    allowed_origins: Option<Vec<String>>,
+}
+
+impl From<CreateConnectTokenInput> for ConnectTokenRequest {
+    fn from(input: CreateConnectTokenInput) -> Self {
+        Self {
+            item: input.item_id.as_ref().map(uuid),
+            client_user_id: input.client_user_id,
+            webhook_url: input.webhook_url,
+            oauth_redirect_uri: input.oauth_redirect_uri,
+            avoid_duplicates: input.avoid_duplicates.unwrap_or_default(),
+            allowed_origins: input.allowed_origins.unwrap_or_default(),
+        }
+    }
+}
+
+/// A new connect token.
+#[derive(SimpleObject)]
+pub struct CreateConnectTokenPayload {
+    /// A JWT for one user's browser or phone; sent like an API key.
+    connect_token: String,
+    /// When it ends: 30 minutes after it was issued.
+    expires_at: DateTime,
+}
+
+impl From<Issued> for CreateConnectTokenPayload {
+    fn from(issued: Issued) -> Self {
+        Self {
+            connect_token: issued.token,
+            expires_at: DateTime(issued.expires_at),
+        }
+    }
+}
+
+/// Who a token is and what it may do.
+pub struct Viewer(pub Principal);
+
+/// Who a token is and what it may do.
+#[Object]
+impl Viewer {
+    /// Kind of token.
+    async fn kind(&self) -> ViewerKind {
+        match self.0.connect_token() {
+            None => ViewerKind::ApiKey,
+            Some(_) => ViewerKind::ConnectToken,
+        }
+    }
+
+    /// The application that the token belongs to.
+    async fn application(&self, ctx: &Context<'_>) -> Result<Application> {
+        let app = ctx.app();
+        let known = app.applications.load(&app.db, self.0.application).await?;
+        let known = known.ok_or(Error::NotFound {
+            what: "application",
+        })?;
+        Ok(known.into())
+    }
+
+    /// The one existing Item that a connect token may update; null when it names none, and for API keys.
+    async fn item_id(&self) -> Option<Id> {
+        self.0.connect_token()?.item.map(Id::Row)
+    }
+
+    /// The client user that a connect token acts for; null when it names none, and for API keys.
+    async fn client_user_id(&self) -> Option<&str> {
+        self.0.connect_token()?.client_user_id.as_deref()
+    }
+
+    /// When the token ends.
+    async fn expires_at(&self) -> DateTime {
+        DateTime(self.0.expires_at)
+    }
+}
+
+/// Kind of token.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerKind {
+    /// A server of the application: everything.
+    ApiKey,
+    /// A user of the application: connecting accounts.
+    ConnectToken,
+}
+
+/// A customer of this Ponte: owns Items, webhooks and everything else.
+#[derive(SimpleObject)]
+pub struct Application {
+    /// Identity, also the `clientId`.
+    id: ID,
+    /// What people call it.
+    name: String,
+    /// What it is for.
+    environment: Environment,
+    /// Hours between automatic runs of its Items; null when there are none.
+    auto_sync_interval_hours: Option<i32>,
+}
+
+impl From<KnownApplication> for Application {
+    fn from(known: KnownApplication) -> Self {
+        Self {
+            id: known.id.into(),
+            name: known.name,
+            environment: known.environment.into(),
+            auto_sync_interval_hours: known.auto_sync_hours,
+        }
+    }
+}
+
+/// What an application is for.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "entity::kind::Environment")]
+pub enum Environment {
+    /// Trying things out.
+    Sandbox,
+    /// Building against real institutions.
+    Development,
+    /// Serving real users.
+    Production,
 }

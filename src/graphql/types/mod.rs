@@ -1,3 +1,12 @@
 //! Types of the public schema, one file per noun.
 
+pub mod account;
 pub mod application;
+pub mod connector;
+pub mod consent;
+pub mod event;
+pub mod identity;
+pub mod item;
+pub mod node;
+pub mod product;
+pub mod transaction;

@@ -1,0 +1,254 @@
+//! Relations, loaded for all parents of a level at once.
+//!
+//! A [`Batch`] collects the keys that sibling resolvers ask for with equal arguments, lets every sibling register by
+//! yielding once, and runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
+//! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex},
+};
+
+use async_graphql::Context;
+use entity::{account, consent, identity, item, kind::AccountType};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use uuid::Uuid;
+
+use super::ContextExt as _;
+use crate::{
+    db::page::{Page, Slice},
+    error::{Error, Result},
+    item as items,
+    product::list::{self, Movement, Parent, TransactionFilter},
+};
+
+/// What a batch has found, and how many are still to fetch each value.
+struct Found<K, V> {
+    values: HashMap<K, V>,
+    waiting: HashMap<K, usize>,
+}
+
+type Outcome<K, V> = Shared<BoxFuture<'static, Result<Arc<Mutex<Found<K, V>>>, Arc<Error>>>>;
+
+struct Open<K, V> {
+    keys: Vec<K>,
+    outcome: Outcome<K, V>,
+}
+
+/// Collects keys of values that are loaded with equal arguments.
+struct Batch<A, K, V>(Arc<Mutex<HashMap<A, Open<K, V>>>>);
+
+impl<A, K, V> Default for Batch<A, K, V> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<A, K, V> Batch<A, K, V>
+where
+    A: Clone + Eq + Hash + Send + 'static,
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + 'static,
+{
+    /// The value of a key; `load` is called for the first of those who wait together.
+    async fn load<F, L>(&self, arguments: A, key: K, load: L) -> Result<Option<V>>
+    where
+        F: Future<Output = Result<HashMap<K, V>>> + Send,
+        L: FnOnce(A, Vec<K>) -> F + Send + 'static,
+    {
+        let outcome = self.join(arguments, key, load);
+        let found = outcome.await.map_err(|error| again(&error))?;
+        let mut found = found.lock().expect("no panic while taking");
+        let Found { values, waiting } = &mut *found;
+        match waiting.get_mut(&key) {
+            Some(others) if *others > 1 => {
+                *others -= 1;
+                Ok(values.get(&key).cloned())
+            }
+            _ => Ok(values.remove(&key)),
+        }
+    }
+
+    fn join<F, L>(&self, arguments: A, key: K, load: L) -> Outcome<K, V>
+    where
+        F: Future<Output = Result<HashMap<K, V>>> + Send,
+        L: FnOnce(A, Vec<K>) -> F + Send + 'static,
+    {
+        let mut open = self.0.lock().expect("no panic while joining");
+        if let Some(batch) = open.get_mut(&arguments) {
+            batch.keys.push(key);
+            return batch.outcome.clone();
+        }
+        let batches = Arc::downgrade(&self.0);
+        let of = arguments.clone();
+        let outcome = async move {
+            tokio::task::yield_now().await;
+            let keys = batches
+                .upgrade()
+                .and_then(|batches| {
+                    let mut open = batches.lock().expect("no panic while joining");
+                    open.remove(&of)
+                })
+                .map_or_else(Vec::new, |batch| batch.keys);
+            let mut waiting: HashMap<K, usize> = HashMap::with_capacity(keys.len());
+            for key in keys {
+                *waiting.entry(key).or_default() += 1;
+            }
+            let values = load(of, waiting.keys().copied().collect()).await?;
+            Ok(Arc::new(Mutex::new(Found { values, waiting })))
+        };
+        let outcome = outcome.boxed().shared();
+        open.insert(
+            arguments,
+            Open {
+                keys: vec![key],
+                outcome: outcome.clone(),
+            },
+        );
+        outcome
+    }
+}
+
+/// One failure, told to each who waited.
+fn again(error: &Arc<Error>) -> Error {
+    match &**error {
+        Error::InvalidInput { field, reason } => Error::invalid(field, reason.clone()),
+        _ => Error::internal(Told(error.clone())),
+    }
+}
+
+#[derive(Debug)]
+struct Told(Arc<Error>);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)
+    }
+}
+
+/// The batches of one request.
+#[derive(Default)]
+pub struct Loaders {
+    items: Batch<(), Uuid, item::Model>,
+    accounts: Batch<(), Uuid, account::Model>,
+    identities: Batch<(), Uuid, identity::Model>,
+    accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
+    consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
+    transactions_of: Batch<(Parent, TransactionFilter, Slice), Uuid, Page<Movement>>,
+    account_counts: Batch<Option<AccountType>, Uuid, i64>,
+    transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+}
+
+fn loaders<'a>(ctx: &Context<'a>) -> &'a Loaders {
+    ctx.data_unchecked::<Loaders>()
+}
+
+/// An Item of this principal.
+pub async fn item(ctx: &Context<'_>, id: Uuid) -> Result<Option<item::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { items::list::by_id(&app, &principal, &ids).await };
+    loaders(ctx).items.load((), id, load).await
+}
+
+/// An account of this principal.
+pub async fn account(ctx: &Context<'_>, id: Uuid) -> Result<Option<account::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load =
+        |(), ids: Vec<Uuid>| async move { list::accounts_by_id(&app, &principal, &ids).await };
+    loaders(ctx).accounts.load((), id, load).await
+}
+
+/// The holder of an Item.
+pub async fn identity(ctx: &Context<'_>, item: Uuid) -> Result<Option<identity::Model>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(), ids: Vec<Uuid>| async move { list::identities(&app, owner, &ids).await };
+    loaders(ctx).identities.load((), item, load).await
+}
+
+/// Accounts of an Item.
+pub async fn accounts_of(
+    ctx: &Context<'_>,
+    item: Uuid,
+    kind: Option<AccountType>,
+    slice: Slice,
+) -> Result<Page<account::Model>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(kind, slice), ids: Vec<Uuid>| async move {
+        list::accounts(&app, owner, &ids, kind, slice).await
+    };
+    let page = loaders(ctx).accounts_of.load((kind, slice), item, load);
+    Ok(page.await?.unwrap_or_default())
+}
+
+/// How many accounts an Item has.
+pub async fn count_accounts(
+    ctx: &Context<'_>,
+    item: Uuid,
+    kind: Option<AccountType>,
+) -> Result<i64> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |kind, ids: Vec<Uuid>| async move {
+        list::count_accounts(&app, owner, &ids, kind).await
+    };
+    let count = loaders(ctx).account_counts.load(kind, item, load);
+    Ok(count.await?.unwrap_or(0))
+}
+
+/// Consents of an Item.
+pub async fn consents_of(
+    ctx: &Context<'_>,
+    item: Uuid,
+    slice: Slice,
+) -> Result<Page<consent::Model>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load =
+        move |slice, ids: Vec<Uuid>| async move { list::consents(&app, owner, &ids, slice).await };
+    let page = loaders(ctx).consents_of.load(slice, item, load);
+    Ok(page.await?.unwrap_or_default())
+}
+
+/// Transactions of an Item or account.
+pub async fn transactions_of(
+    ctx: &Context<'_>,
+    parent: Parent,
+    id: Uuid,
+    filter: TransactionFilter,
+    slice: Slice,
+) -> Result<Page<Movement>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(parent, filter, slice): (_, TransactionFilter, _), ids: Vec<Uuid>| async move {
+        list::transactions(&app, owner, parent, &ids, &filter, slice).await
+    };
+    let arguments = (parent, filter, slice);
+    let page = loaders(ctx).transactions_of.load(arguments, id, load);
+    Ok(page.await?.unwrap_or_default())
+}
+
+/// How many transactions an Item or account has.
+pub async fn count_transactions(
+    ctx: &Context<'_>,
+    parent: Parent,
+    id: Uuid,
+    filter: TransactionFilter,
+) -> Result<i64> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(parent, filter): (_, TransactionFilter), ids: Vec<Uuid>| async move {
+        list::count_transactions(&app, owner, parent, &ids, &filter).await
+    };
+    let count = loaders(ctx)
+        .transaction_counts
+        .load((parent, filter), id, load);
+    Ok(count.await?.unwrap_or(0))
+}

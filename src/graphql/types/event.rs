@@ -1,0 +1,245 @@
+//! The log of events, as clients read and follow it.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use entity::event;
+use serde_json::Value;
+
+use super::{
+    super::{
+        ContextExt as _, loader,
+        page::{self, Pointed, connection},
+        scalar::{DateTime, Id, uuid},
+    },
+    item::Item,
+};
+use crate::{
+    app::App,
+    db::page::{Key, Page, Slice},
+    event::{
+        self as events, cursor,
+        log::{self, Filter},
+    },
+    item::check_client_user_id,
+};
+
+/// Something that happened.
+#[derive(Clone)]
+pub struct Event {
+    row: Arc<event::Model>,
+    cursor: String,
+}
+
+impl Event {
+    /// A published event.
+    pub fn new(app: &App, row: Arc<event::Model>) -> Self {
+        let position = row.position.unwrap_or_default();
+        Self {
+            cursor: cursor::encode(app, row.application_id, position),
+            row,
+        }
+    }
+}
+
+/// Something that happened. Delivered at least once: deduplicate by `id`.
+#[Object]
+impl Event {
+    /// Identity, the same in webhooks.
+    pub async fn id(&self) -> Id {
+        Id::Row(self.row.id)
+    }
+
+    /// Its place in the log. Give it as `after` to go on behind it, in `events` and in subscriptions.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// What happened.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> EventType {
+        self.row.kind.into()
+    }
+
+    /// The same as webhooks name it, such as `item/updated`.
+    async fn name(&self) -> &str {
+        self.row.kind.name()
+    }
+
+    /// The Item it is about; null when it is about none.
+    async fn item_id(&self) -> Option<Id> {
+        self.row.item_id.map(Id::Row)
+    }
+
+    /// The Item it is about as it is now; null once it is deleted, and when the event is about none.
+    async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
+        match self.row.item_id {
+            Some(id) => Ok(loader::item(ctx, id).await?.map(Item)),
+            None => Ok(None),
+        }
+    }
+
+    /// Number of the event among its Item's, without gaps. ITEM_STATUS_CHANGED repeats the last number. Null when it is about no Item.
+    async fn item_sequence(&self) -> Option<i64> {
+        self.row.item_sequence
+    }
+
+    /// The Item's client user when it happened; null when it had none.
+    async fn client_user_id(&self) -> Option<&str> {
+        self.row.client_user_id.as_deref()
+    }
+
+    /// Who caused the run that it tells of; null when no run did.
+    async fn triggered_by(&self) -> Option<TriggeredBy> {
+        self.row.triggered_by.map(Into::into)
+    }
+
+    /// When it happened.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.row.created_at)
+    }
+
+    /// Exactly the body that webhooks carry.
+    async fn payload(&self) -> Value {
+        events::body(&self.row)
+    }
+}
+
+impl Pointed for Event {
+    fn pointer(&self) -> String {
+        self.cursor.clone()
+    }
+}
+
+connection!(
+    /// A page of the log, oldest first. Its cursors are those of the subscriptions.
+    EventConnection,
+    /// An event in a list.
+    EventEdge,
+    Event
+);
+
+/// Which events are wanted; everything given must hold.
+#[derive(InputObject, Default)]
+pub struct EventFilter {
+    /// Only these types; all when left out.
+    pub types: Option<Vec<EventType>>,
+    /// Only about this Item.
+    pub item_id: Option<ID>,
+    /// Only about Items of this client user.
+    pub client_user_id: Option<String>,
+}
+
+impl EventFilter {
+    /// The types, as the log knows them.
+    pub fn kinds(&self) -> Filter {
+        let types = self.types.as_ref();
+        Filter {
+            kinds: types.map(|types| types.iter().map(|kind| (*kind).into()).collect()),
+        }
+    }
+}
+
+/// A page of the log.
+pub async fn list(
+    ctx: &Context<'_>,
+    first: Option<i32>,
+    after: Option<String>,
+    filter: Option<EventFilter>,
+) -> Result<EventConnection> {
+    let (app, principal) = (ctx.app(), ctx.principal()?);
+    principal.require_api_key("read the log; it may follow itemUpdated")?;
+    let owner = principal.application;
+    let filter = filter.unwrap_or_default();
+    let user = filter.client_user_id.as_deref();
+    check_client_user_id(user)?;
+    let mut slice = Slice {
+        after: None,
+        before: None,
+        limit: page::rows(first, crate::graphql::MOST_ROWS)?,
+        backward: false,
+    };
+    if let Some(after) = after {
+        slice.after = Some(Key::Position(cursor::resume(app, owner, &after).await?));
+    }
+    let item = filter.item_id.as_ref().map(uuid);
+    let page = log::list(app, owner, &filter.kinds(), item, user, slice).await?;
+    Ok(EventConnection::new(Page {
+        rows: page
+            .rows
+            .into_iter()
+            .map(|row| Event::new(app, Arc::new(row)))
+            .collect::<Vec<Event>>(),
+        has_previous: page.has_previous,
+        has_next: page.has_next,
+    }))
+}
+
+/// A change of an Item.
+pub struct ItemUpdated(pub Event);
+
+/// A change of an Item.
+#[Object]
+impl ItemUpdated {
+    /// Give it as `after` to go on behind this change.
+    async fn cursor(&self) -> &str {
+        &self.0.cursor
+    }
+
+    /// What happened.
+    async fn event(&self) -> &Event {
+        &self.0
+    }
+
+    /// The Item as it is now, which can be newer than the event; null once it is deleted.
+    async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
+        match self.0.row.item_id {
+            Some(id) => Ok(loader::item(ctx, id).await?.map(Item)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "entity::kind::EventType")]
+pub enum EventType {
+    /// A new Item finished its first run.
+    ItemCreated,
+    /// A later run finished.
+    ItemUpdated,
+    /// A run failed.
+    ItemError,
+    /// An Item was deleted.
+    ItemDeleted,
+    /// An Item waits for a value that the user must type: see `Item.parameter`.
+    ItemWaitingUserInput,
+    /// An Item waits for something that the user must do elsewhere: see `Item.userAction`.
+    ItemWaitingUserAction,
+    /// The institution accepted the login; collection begins.
+    ItemLoginSucceeded,
+    /// A run moved to another state. Beside it comes the event that this amounts to, if any.
+    ItemStatusChanged,
+    /// The health of a connector changed.
+    ConnectorStatusUpdated,
+    /// Transactions of an account were inserted.
+    TransactionsCreated,
+    /// Transactions of an account were changed.
+    TransactionsUpdated,
+    /// Transactions of an account were removed.
+    TransactionsDeleted,
+}
+
+/// Who caused a run.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "entity::kind::TriggeredBy")]
+pub enum TriggeredBy {
+    /// The user, through a connect token.
+    User,
+    /// The application, through an API key.
+    Client,
+    /// The schedule.
+    Sync,
+    /// The operator of this Ponte.
+    Internal,
+}

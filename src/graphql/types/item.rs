@@ -1,0 +1,646 @@
+//! Items: users' connections.
+
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use entity::{item, kind};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{
+    super::{
+        ContextExt as _, loader,
+        page::{self, Arguments, List, Pointed, connection},
+        scalar::{DateTime, Id},
+    },
+    account::{self, AccountConnection, AccountType},
+    connector::{Connector, CredentialField},
+    consent::ConsentConnection,
+    identity::Identity,
+    product::ProductType,
+    transaction::{self, TransactionConnection, TransactionFilter},
+};
+use crate::{
+    clock::Timestamp,
+    connector::{self as integration, Field, Warning},
+    db::page::Row as _,
+    item::{
+        self as items, Change, Changed, ItemUpdate, NewItem, connector_of,
+        list::ItemFilter as Wanted, permission, products_of, state,
+    },
+    product::list::Parent,
+};
+
+/// A user's connection through a connector.
+#[derive(Clone)]
+pub struct Item(pub item::Model);
+
+/// A user's connection through a connector.
+#[Object]
+impl Item {
+    /// Identity.
+    pub async fn id(&self) -> Id {
+        Id::Row(self.0.id)
+    }
+
+    /// What it is connected through.
+    async fn connector(&self, ctx: &Context<'_>) -> Result<Connector> {
+        Ok(Connector(connector_of(ctx.app(), &self.0)?))
+    }
+
+    /// The coarse state.
+    async fn status(&self) -> ItemStatus {
+        state::status(self.0.execution_status).into()
+    }
+
+    /// Where the latest run stands, in detail.
+    async fn execution_status(&self) -> ExecutionStatus {
+        self.0.execution_status.into()
+    }
+
+    /// Why the latest run failed; null when it has not.
+    async fn error(&self) -> Option<ItemError> {
+        let row = &self.0;
+        row.error_code.map(|code| ItemError {
+            code: code.as_str().to_owned(),
+            message: row
+                .error_message
+                .clone()
+                .unwrap_or_else(|| state::explanation(code).to_owned()),
+            provider_message: row.error_provider_message.clone(),
+        })
+    }
+
+    /// One per requested product: how its last collection went.
+    async fn status_detail(&self) -> Vec<ProductStatus> {
+        let details = &self.0.status_detail;
+        let status =
+            |product: kind::Product| ProductStatus::read(product, details.get(product.as_str()));
+        products_of(&self.0).into_iter().map(status).collect()
+    }
+
+    /// What the user must type now, to be sent with `sendItemMfa`; null unless the status is WAITING_USER_INPUT.
+    async fn parameter(&self) -> Option<CredentialField> {
+        let field: Field = serde_json::from_value(self.0.parameter.clone()?).ok()?;
+        Some(CredentialField::new(field, self.0.parameter_expires_at))
+    }
+
+    /// What the user must do now, elsewhere; null unless the status is WAITING_USER_ACTION. It can be renewed: read it again.
+    async fn user_action(&self) -> Option<UserAction> {
+        let stored = self.0.user_action.clone()?;
+        let action: integration::UserAction = serde_json::from_value(stored).ok()?;
+        Some(UserAction {
+            kind: action.kind,
+            instructions: action.instructions,
+            data: action.data,
+            expires_at: self.0.user_action_expires_at.map(DateTime),
+        })
+    }
+
+    /// The products that are collected, in the order of collection.
+    async fn products(&self) -> Vec<ProductType> {
+        products_of(&self.0).into_iter().map(Into::into).collect()
+    }
+
+    /// Your name for the user; null when it has none.
+    async fn client_user_id(&self) -> Option<&str> {
+        self.0.client_user_id.as_deref()
+    }
+
+    /// Address that is told of all its events; null when there is none.
+    async fn webhook_url(&self) -> Option<&str> {
+        self.0.webhook_url.as_deref()
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When anything of it last changed.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+
+    /// When a run last succeeded, fully or in part; null when none has.
+    async fn last_updated_at(&self) -> Option<DateTime> {
+        self.0.last_updated_at.map(DateTime)
+    }
+
+    /// When the user's consent at the institution ends; null when it has no end.
+    async fn consent_expires_at(&self) -> Option<DateTime> {
+        self.0.consent_expires_at.map(DateTime)
+    }
+
+    /// Whether `updateItem` without parameters would be accepted now.
+    async fn can_update(&self, ctx: &Context<'_>) -> Result<UpdatePermission> {
+        let app = ctx.app();
+        let connector = connector_of(app, &self.0)?;
+        let permission = permission::ask(connector.descriptor(), &self.0, app.clock.now());
+        Ok(permission.into())
+    }
+
+    /// Its accounts and cards, oldest first. At most 200 a page, 50 unless told. A connect token may read some fields of them.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of a Relay connection"
+    )]
+    async fn accounts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(name = "type", desc = "Only accounts of this family.")] kind: Option<AccountType>,
+    ) -> Result<AccountConnection> {
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        account::list(ctx, self.0.id, arguments, kind).await
+    }
+
+    /// The transactions of all its accounts, newest first. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of a Relay connection"
+    )]
+    async fn transactions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+    ) -> Result<TransactionConnection> {
+        ctx.principal()?.require_api_key("read transactions")?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        transaction::list(ctx, Parent::Item, self.0.id, arguments, filter).await
+    }
+
+    /// Who the holder is; null until it has been collected, and when the institution does not tell. FORBIDDEN to connect tokens.
+    async fn identity(&self, ctx: &Context<'_>) -> Result<Option<Identity>> {
+        ctx.principal()?.require_api_key("read identities")?;
+        Ok(loader::identity(ctx, self.0.id).await?.map(Identity))
+    }
+
+    /// What the user allowed, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn consents(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+    ) -> Result<ConsentConnection> {
+        ctx.principal()?.require_api_key("read consents")?;
+        let arguments = Arguments {
+            first,
+            after,
+            ..Arguments::default()
+        };
+        let slice = arguments.slice(List::Consents, crate::graphql::MOST_ROWS)?;
+        let page = loader::consents_of(ctx, self.0.id, slice).await?;
+        Ok(ConsentConnection::new(page))
+    }
+}
+
+impl From<item::Model> for Item {
+    fn from(row: item::Model) -> Self {
+        Self(row)
+    }
+}
+
+impl Pointed for Item {
+    fn pointer(&self) -> String {
+        page::cursor(List::Items, self.0.key())
+    }
+}
+
+/// Counts the Items of an application.
+pub struct ItemCount(Wanted);
+
+impl ItemCount {
+    async fn count(&self, ctx: &Context<'_>) -> crate::error::Result<i64> {
+        items::list::count(ctx.app(), ctx.principal()?, &self.0).await
+    }
+}
+
+connection!(
+    /// A page of Items, newest first.
+    ItemConnection,
+    /// An Item in a list.
+    ItemEdge,
+    Item,
+    counted by ItemCount
+);
+
+/// Which Items are wanted; everything given must hold.
+#[derive(InputObject, Default)]
+pub struct ItemFilter {
+    /// Only of this client user.
+    client_user_id: Option<String>,
+    /// Only with one of these statuses.
+    status: Option<Vec<ItemStatus>>,
+    /// Only through this connector.
+    connector_id: Option<ID>,
+}
+
+impl From<ItemFilter> for Wanted {
+    fn from(filter: ItemFilter) -> Self {
+        let status = filter.status;
+        Self {
+            client_user_id: filter.client_user_id,
+            status: status.map(|wanted| wanted.into_iter().map(Into::into).collect()),
+            // No connector has a negative id.
+            connector: filter.connector_id.map(|id| id.parse().unwrap_or(-1)),
+        }
+    }
+}
+
+/// A page of Items.
+pub async fn list(
+    ctx: &Context<'_>,
+    arguments: Arguments,
+    filter: Option<ItemFilter>,
+) -> Result<ItemConnection> {
+    let (app, principal) = (ctx.app(), ctx.principal()?);
+    let slice = arguments.slice(List::Items, crate::graphql::MOST_ROWS)?;
+    let filter = Wanted::from(filter.unwrap_or_default());
+    let page = items::list::list(app, principal, &filter, slice).await?;
+    Ok(ItemConnection::new(page, ItemCount(filter)))
+}
+
+/// The coarse state of an Item.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "kind::ItemStatus")]
+pub enum ItemStatus {
+    /// A run is under way.
+    Updating,
+    /// The user must type a value: see `parameter`.
+    WaitingUserInput,
+    /// The user must do something elsewhere: see `userAction`.
+    WaitingUserAction,
+    /// Everything has been collected and is being stored.
+    Merging,
+    /// The last run was good, fully or in part.
+    Updated,
+    /// The credentials or the authorisation no longer work. No run until they are replaced.
+    LoginError,
+    /// The credentials are believed good, the last run failed. It may be tried again.
+    Outdated,
+}
+
+/// Where the latest run of an Item stands.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "kind::ExecutionStatus")]
+pub enum ExecutionStatus {
+    /// The Item is being made.
+    Creating,
+    /// Waiting for a worker.
+    Created,
+    /// The Item could not be set up.
+    CreateError,
+    /// Logging in.
+    LoginInProgress,
+    /// Checking the user's answer.
+    LoginMfaInProgress,
+    /// Waiting for a value that the user must type.
+    WaitingUserInput,
+    /// Waiting for something that the user must do elsewhere.
+    WaitingUserAction,
+    /// Reading bank accounts.
+    AccountsInProgress,
+    /// Reading credit cards.
+    CreditcardsInProgress,
+    /// Reading transactions.
+    TransactionsInProgress,
+    /// Reading payment data.
+    PaymentDataInProgress,
+    /// Reading investments.
+    InvestmentsInProgress,
+    /// Reading movements of investments.
+    InvestmentsTransactionsInProgress,
+    /// Reading who the holder is.
+    IdentityInProgress,
+    /// Reading loans.
+    LoansInProgress,
+    /// Reading statements.
+    AccountStatementsInProgress,
+    /// Storing what was collected.
+    Merging,
+    /// Everything requested was updated.
+    Success,
+    /// Some products were updated, some failed: see `statusDetail`.
+    PartialSuccess,
+    /// Nothing usable was collected. It may be tried again.
+    Error,
+    /// Collected, but not stored. It may be tried again.
+    MergeError,
+    /// The institution refused the credentials. Send new ones.
+    InvalidCredentials,
+    /// The institution refused the user's answer. Start an update and answer again.
+    InvalidCredentialsMfa,
+    /// The user did not answer in time. Start an update.
+    UserInputTimeout,
+    /// The user has a session open elsewhere. Log out there and wait.
+    AlreadyLoggedIn,
+    /// The institution blocked access. The user must contact it.
+    AccountLocked,
+    /// The password must be changed at the institution, then sent.
+    AccountCredentialsReset,
+    /// The user must do something at the institution: see `error.providerMessage`.
+    AccountNeedsAction,
+    /// The user's approval is outstanding. Update once it is given.
+    UserAuthorizationPending,
+    /// The user refused, or did not approve. Connect anew.
+    UserAuthorizationNotGranted,
+    /// The user withdrew consent at the institution. Connect anew.
+    UserAuthorizationRevoked,
+    /// This kind of account is not handled. Use another connector.
+    UserNotSupported,
+    /// The institution is down. Wait.
+    SiteNotAvailable,
+    /// The institution could not be reached. Wait.
+    ConnectionError,
+    /// An unknown failure. It may be tried again.
+    UnexpectedError,
+}
+
+/// Why the latest run of an Item failed.
+#[derive(SimpleObject)]
+pub struct ItemError {
+    /// Stable code, such as `INVALID_CREDENTIALS`: one of the failures among the values of `ExecutionStatus`.
+    code: String,
+    /// What happened and what to do, in English.
+    message: String,
+    /// The institution's own words; null when it gave none.
+    provider_message: Option<String>,
+}
+
+/// How the last collection of a product went.
+#[derive(SimpleObject)]
+pub struct ProductStatus {
+    /// Which product.
+    product: ProductType,
+    /// Whether the last run updated it. It can be true with warnings, when some of it was left out.
+    is_updated: bool,
+    /// When it was last updated, also by an earlier run; null when it never was.
+    last_updated_at: Option<DateTime>,
+    /// What you should know although the run went on; why it failed when it did.
+    warnings: Vec<ProductWarning>,
+}
+
+impl ProductStatus {
+    fn read(product: kind::Product, detail: Option<&Value>) -> Self {
+        let field = |name: &str| detail.and_then(|detail| detail.get(name));
+        let warnings = field("warnings").cloned().unwrap_or_default();
+        let warnings: Vec<Warning> = serde_json::from_value(warnings).unwrap_or_default();
+        Self {
+            product: product.into(),
+            is_updated: field("isUpdated").and_then(Value::as_bool) == Some(true),
+            last_updated_at: field("lastUpdatedAt")
+                .and_then(Value::as_i64)
+                .map(|at| DateTime(Timestamp(at))),
+            warnings: warnings.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Something you should know about a product.
+#[derive(SimpleObject)]
+pub struct ProductWarning {
+    /// Stable code.
+    code: String,
+    /// What happened and what it means, in English.
+    message: String,
+    /// The institution's own words; null when it gave none.
+    provider_message: Option<String>,
+}
+
+impl From<Warning> for ProductWarning {
+    fn from(warning: Warning) -> Self {
+        Self {
+            code: warning.code,
+            message: warning.message,
+            provider_message: warning.provider_message,
+        }
+    }
+}
+
+/// Something the user must do outside of your application.
+#[derive(SimpleObject)]
+pub struct UserAction {
+    /// `qr`: show `data` as a QR code. `authorize-access`: approve in the institution's app.
+    #[graphql(name = "type")]
+    kind: String,
+    /// What to tell the user.
+    instructions: String,
+    /// For `qr` the text to show as a QR code; null otherwise.
+    data: Option<String>,
+    /// Until when there is time for it; null when there is no limit.
+    expires_at: Option<DateTime>,
+}
+
+/// Whether an Item may be updated now.
+#[derive(SimpleObject)]
+pub struct UpdatePermission {
+    /// Whether `updateItem` without parameters would be accepted.
+    allowed: bool,
+    /// The error code it would be refused with; null when it is allowed.
+    code: Option<String>,
+    /// Why, and what to do, in English; null when it is allowed.
+    reason: Option<String>,
+    /// When to try again; null when it is allowed, and when waiting does not help.
+    retry_at: Option<DateTime>,
+}
+
+impl From<permission::Permission> for UpdatePermission {
+    fn from(permission: permission::Permission) -> Self {
+        Self {
+            allowed: permission.allowed,
+            code: permission.code.map(str::to_owned),
+            reason: permission.reason,
+            retry_at: permission.retry_at.map(DateTime),
+        }
+    }
+}
+
+/// A value of a connector's form, or the answer to a question.
+#[derive(InputObject)]
+pub struct ParameterInput {
+    /// The `name` of the `CredentialField`.
+    name: String,
+    /// What the user typed. Sealed at rest, never shown again.
+    value: String,
+}
+
+fn parameters(inputs: Vec<ParameterInput>) -> Vec<(String, SecretString)> {
+    let secret = |input: ParameterInput| (input.name, input.value.into());
+    inputs.into_iter().map(secret).collect()
+}
+
+fn products(inputs: Option<Vec<ProductType>>) -> Option<Vec<kind::Product>> {
+    inputs.map(|products| products.into_iter().map(Into::into).collect())
+}
+
+/// What a new Item is made of.
+#[derive(InputObject)]
+pub struct CreateItemInput {
+    /// What to connect through.
+    connector_id: ID,
+    /// The values of the connector's form.
+    parameters: Vec<ParameterInput>,
+    /// What to collect; all that the connector offers when left out.
+    products: Option<Vec<ProductType>>,
+    /// Your name for the user. 1 to 256 characters. A connect token brings it: leave it out there.
+    client_user_id: Option<String>,
+    /// Address that is told of all its events. A connect token brings it: leave it out there.
+    webhook_url: Option<String>,
+    /// Where the browser is sent after a login on the institution's own site. A connect token brings it: leave it out there.
+    oauth_redirect_uri: Option<String>,
+    /// Refuse credentials that are connected already, with ITEM_USER_ALREADY_EXISTS. false when left out.
+    avoid_duplicates: Option<bool>,
+    /// Any text of 1 to 256 characters: for 24 hours, the same key with the same input answers the Item that the first call made.
+    idempotency_key: Option<String>,
+}
+
+impl From<CreateItemInput> for NewItem {
+    fn from(input: CreateItemInput) -> Self {
+        Self {
+            connector_id: input.connector_id.0,
+            parameters: parameters(input.parameters),
+            products: products(input.products),
+            client_user_id: input.client_user_id,
+            webhook_url: input.webhook_url,
+            oauth_redirect_uri: input.oauth_redirect_uri,
+            avoid_duplicates: input.avoid_duplicates.unwrap_or_default(),
+            idempotency_key: input.idempotency_key,
+        }
+    }
+}
+
+/// What is to change about an Item before it runs again.
+#[derive(InputObject)]
+pub struct UpdateItemInput {
+    /// Which Item.
+    pub item_id: ID,
+    /// New values, merged over the stored ones. Left out or null: the stored ones are used.
+    parameters: Option<Vec<ParameterInput>>,
+    /// What to collect from now on. Left out or null: unchanged, since an Item always collects something.
+    products: Option<Vec<ProductType>>,
+    /// Your name for the user. Left out: unchanged. Null: cleared.
+    client_user_id: MaybeUndefined<String>,
+    /// Address that is told of all its events. Left out: unchanged. Null: cleared.
+    webhook_url: MaybeUndefined<String>,
+}
+
+impl From<UpdateItemInput> for ItemUpdate {
+    fn from(input: UpdateItemInput) -> Self {
+        Self {
+            parameters: parameters(input.parameters.unwrap_or_default()),
+            products: products(input.products),
+            client_user_id: change(input.client_user_id),
+            webhook_url: change(input.webhook_url),
+        }
+    }
+}
+
+fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+    match value {
+        MaybeUndefined::Undefined => Change::Keep,
+        MaybeUndefined::Null => Change::Set(None),
+        MaybeUndefined::Value(value) => Change::Set(Some(value)),
+    }
+}
+
+/// The answer to the question that an Item asks.
+#[derive(InputObject)]
+pub struct SendItemMfaInput {
+    /// Which Item.
+    pub item_id: ID,
+    /// One value, under the name of `Item.parameter`.
+    parameters: Vec<ParameterInput>,
+}
+
+impl SendItemMfaInput {
+    /// The values.
+    pub fn into_parameters(self) -> Vec<(String, SecretString)> {
+        parameters(self.parameters)
+    }
+}
+
+/// Which Item is to run only when asked.
+#[derive(InputObject)]
+pub struct DisableItemAutoSyncInput {
+    /// Which Item.
+    pub item_id: ID,
+}
+
+/// Which Item is to be deleted.
+#[derive(InputObject)]
+pub struct DeleteItemInput {
+    /// Which Item.
+    pub item_id: ID,
+}
+
+/// Declares the payload of a mutation that starts something.
+macro_rules! changed {
+    ($(#[$doc:meta])* $payload:ident) => {
+        $(#[$doc])*
+        #[derive(SimpleObject)]
+        pub struct $payload {
+            /// The Item in its new state, committed.
+            item: Item,
+            /// The position in the log just before: `itemUpdated(itemId:, after:)` with it misses nothing of what follows.
+            cursor: String,
+        }
+
+        impl $payload {
+            /// Of what an operation did.
+            pub fn new(app: &crate::app::App, changed: Changed) -> Self {
+                let owner = changed.item.application_id;
+                Self {
+                    cursor: crate::event::cursor::encode(app, owner, changed.position),
+                    item: Item(changed.item),
+                }
+            }
+        }
+    };
+}
+
+changed!(
+    /// A new Item.
+    CreateItemPayload
+);
+changed!(
+    /// An Item that runs again.
+    UpdateItemPayload
+);
+changed!(
+    /// An Item whose question has been answered.
+    SendItemMfaPayload
+);
+
+/// An Item that runs only when asked.
+#[derive(SimpleObject)]
+pub struct DisableItemAutoSyncPayload {
+    /// The Item.
+    pub item: Item,
+}
+
+/// That an Item is gone.
+#[derive(SimpleObject)]
+pub struct DeleteItemPayload {
+    /// Its id.
+    pub deleted_item_id: ID,
+}

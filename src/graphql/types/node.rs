@@ -1,0 +1,150 @@
+//! Anything that has an id.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::{Context, ID, Interface, Result};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        ContextExt as _,
+        scalar::{Id, uuid},
+    },
+    account::Account,
+    connector::Connector,
+    consent::Consent,
+    event::Event,
+    identity::Identity,
+    item::Item,
+    transaction::Transaction,
+};
+use crate::{
+    app::App,
+    auth::Principal,
+    db::page::kinds,
+    error::{Error, Result as OwnResult},
+    event::log,
+    item,
+    product::list,
+};
+
+/// Anything that has an id.
+#[derive(Clone, Interface)]
+#[graphql(field(name = "id", ty = "Id", desc = "Identity."))]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few at a time, soon taken apart"
+)]
+pub enum Node {
+    /// A user's connection.
+    Item(Item),
+    /// An integration.
+    Connector(Connector),
+    /// An account or card.
+    Account(Account),
+    /// A movement.
+    Transaction(Transaction),
+    /// A holder.
+    Identity(Identity),
+    /// What a user allowed.
+    Consent(Consent),
+    /// What happened.
+    Event(Event),
+}
+
+/// What has these ids, in their order; null where this principal has no such thing.
+pub async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+    let (app, principal) = (ctx.app(), ctx.principal()?);
+    let most = crate::graphql::MOST_ROWS;
+    if ids.len() > most {
+        return Err(Error::invalid("ids", format!("at most {most} ids")).into());
+    }
+    let mut rows: Vec<Uuid> = ids.iter().map(uuid).filter(|id| !id.is_nil()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let found = if rows.is_empty() {
+        HashMap::new()
+    } else {
+        load(app, principal, &rows).await?
+    };
+    let node = |id: &ID| match found.get(&uuid(id)) {
+        Some(node) => Some(node.clone()),
+        None => connector(app, id).map(Node::Connector),
+    };
+    Ok(ids.iter().map(node).collect())
+}
+
+/// The connector with an id.
+pub fn connector(app: &App, id: &ID) -> Option<Connector> {
+    let number: i32 = id.parse().ok()?;
+    // Only the one spelling that the connector itself shows.
+    let known = app.connectors.find(number)?;
+    (number.to_string() == id.as_str()).then(|| Connector(known.clone()))
+}
+
+/// A connect token sees its Items. For an API key, one statement tells what the ids are, and one reads each kind.
+async fn load(app: &App, principal: &Principal, ids: &[Uuid]) -> OwnResult<HashMap<Uuid, Node>> {
+    let mut nodes = HashMap::with_capacity(ids.len());
+    if principal.connect_token().is_some() {
+        let items = item::list::by_id(app, principal, ids).await?;
+        nodes.extend(
+            items
+                .into_iter()
+                .map(|(id, row)| (id, Node::Item(Item(row)))),
+        );
+        return Ok(nodes);
+    }
+    let owner = principal.application;
+    let mut by_table: HashMap<String, Vec<Uuid>> = HashMap::new();
+    for (id, table) in kinds(&app.db, owner, ids).await? {
+        by_table.entry(table).or_default().push(id);
+    }
+    for (table, ids) in by_table {
+        match table.as_str() {
+            "item" => {
+                let found = item::list::by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Item(Item(row)))),
+                );
+            }
+            "account" => {
+                let found = list::accounts_by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Account(row.into()))),
+                );
+            }
+            "account_transaction" => {
+                let found = list::transactions_by_id(app, principal, &ids).await?;
+                let found = found.into_iter();
+                nodes.extend(found.map(|(id, row)| (id, Node::Transaction(row.into()))));
+            }
+            "identity" => {
+                let found = list::identities_by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Identity(row.into()))),
+                );
+            }
+            "consent" => {
+                let found = list::consents_by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Consent(row.into()))),
+                );
+            }
+            "event" => {
+                let found = log::by_id(app, owner, &ids).await?;
+                let event = |row| Node::Event(Event::new(app, Arc::new(row)));
+                nodes.extend(found.into_iter().map(|(id, row)| (id, event(row))));
+            }
+            _ => {}
+        }
+    }
+    Ok(nodes)
+}
