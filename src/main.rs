@@ -1,2 +1,437 @@
-//! x
-fn main() {}
+//! The command line: settings, commands, wiring.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use entity::kind::Environment;
+use ponte::{
+    app::{self, App},
+    auth::application::{Created, Operator},
+    clock::{Clock, Rng},
+    config::{Config, MasterKeySource, Settings, sqlite_path},
+    connector::Registry,
+    db::{self, Db, Engine},
+    error::{Error, Result},
+    graphql, http, item, metrics,
+    vault::{self, Vault},
+};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokio::{net::TcpListener, signal::unix::{SignalKind, signal}};
+use uuid::Uuid;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stack of each worker thread: large merged objects deepen the stack of debug builds.
+const STACK_BYTES: usize = 4 * 1024 * 1024;
+/// How long a node may take to stop.
+const DRAIN: Duration = Duration::from_secs(9);
+
+/// A self-hosted open-finance gateway: bank connections in, GraphQL, subscriptions and signed webhooks out.
+///
+/// Without a command, serves. Nothing needs to be configured to try it: state goes to ./data, the API listens on
+/// 127.0.0.1:4000, and the first start prints the credentials of a sandbox application. Every setting is a flag with an
+/// environment variable.
+#[derive(Parser)]
+#[command(name = "ponte", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API and run the workers (default).
+    Serve,
+    /// Bring the database to the schema that this binary knows.
+    Migrate,
+    /// Print the GraphQL schema. Touches no file, key or database.
+    Schema,
+    /// Make and steer applications, the owners of everything else.
+    #[command(subcommand)]
+    Application(ApplicationCommand),
+    /// Steer single Items.
+    #[command(subcommand)]
+    Item(ItemCommand),
+    /// Steer the master key.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Subcommand)]
+enum ApplicationCommand {
+    /// Make an application and print its secrets, once.
+    Create {
+        /// What people call it.
+        #[arg(long)]
+        name: String,
+        /// What it is for.
+        #[arg(long, value_enum, default_value = "sandbox")]
+        environment: EnvironmentArgument,
+        /// Hours between automatic runs of its Items; left out, there are none.
+        #[arg(long, value_parser = ["8", "12", "24"])]
+        auto_sync_hours: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List all applications.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give an application a new client secret; the old one ends at once, issued tokens go on.
+    RotateSecret {
+        /// The application's id.
+        id: Uuid,
+        /// End every issued token, socket and stream too.
+        #[arg(long)]
+        revoke: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stop serving an application: its tokens, sockets and streams end within seconds. Nothing is deleted.
+    Disable {
+        /// The application's id.
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum ItemCommand {
+    /// Forget an Item's failed logins, so that its client may update it at once.
+    Unlock {
+        /// The Item's id.
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Wrap every key with a new master key, beside running servers; may be interrupted and run again.
+    ///
+    /// With a key file: a new key is made, written first, and the old one is removed once nothing is left under it.
+    /// With PONTE_MASTER_KEY: restart every node with "new,old" first.
+    Rotate {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Args)]
+struct Output {
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EnvironmentArgument {
+    Sandbox,
+    Development,
+    Production,
+}
+
+impl From<EnvironmentArgument> for Environment {
+    fn from(argument: EnvironmentArgument) -> Self {
+        match argument {
+            EnvironmentArgument::Sandbox => Self::Sandbox,
+            EnvironmentArgument::Development => Self::Development,
+            EnvironmentArgument::Production => Self::Production,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Some(Command::Schema)) {
+        println!("{}", graphql::sdl().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    let config = match cli.settings.check() {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("ponte cannot start with these settings:");
+            for problem in problems {
+                eprintln!("  {problem}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    log_to_stderr(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build();
+    let outcome = runtime
+        .map_err(Error::internal)
+        .and_then(|runtime| runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ponte: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error in full, for the operator.
+fn chain(error: &Error) -> String {
+    let mut text = match error {
+        Error::Internal(source) => source.to_string(),
+        other => other.to_string(),
+    };
+    let mut source = match error {
+        Error::Internal(source) => source.source(),
+        other => std::error::Error::source(other),
+    };
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn log_to_stderr(config: &Config) {
+    use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    if config.log_json {
+        registry.with(layer.json()).init();
+    } else {
+        registry.with(layer).init();
+    }
+}
+
+async fn run(command: Command, config: Config) -> Result<()> {
+    match command {
+        Command::Serve => serve(config).await,
+        Command::Schema => Ok(()),
+        Command::Migrate => {
+            Db::connect(config.database_url.expose_secret(), config.database_connections)
+                .await?
+                .migrate()
+                .await
+        }
+        Command::Application(command) => on_applications(command, config).await,
+        Command::Item(ItemCommand::Unlock { id, output }) => {
+            let app = open(config).await?;
+            let item = item::unlock(&app, id).await?;
+            answer(&output, &json!({ "id": item.id }), || format!("Item {} may be updated.", item.id));
+            Ok(())
+        }
+        Command::Keys(KeysCommand::Rotate { output }) => rotate(config, &output).await,
+    }
+}
+
+/// Prints an answer to stdout: one line of JSON, or a text for people.
+fn answer(output: &Output, json: &serde_json::Value, text: impl FnOnce() -> String) {
+    if output.json {
+        println!("{json}");
+    } else {
+        println!("{}", text());
+    }
+}
+
+async fn open(config: Config) -> Result<App> {
+    App::open(config, Clock::system(), Rng::system(), Registry::builtin()).await
+}
+
+async fn on_applications(command: ApplicationCommand, config: Config) -> Result<()> {
+    let app = open(config).await?;
+    let operator = operator(&app);
+    match command {
+        ApplicationCommand::Create {
+            name,
+            environment,
+            auto_sync_hours,
+            output,
+        } => {
+            let hours = auto_sync_hours.and_then(|hours| hours.parse().ok());
+            let created = operator.create(&name, environment.into(), hours).await?;
+            answer(&output, &json!(created), || credentials(&created));
+        }
+        ApplicationCommand::List { output } => {
+            let rows = operator.list().await?;
+            let list: Vec<_> = rows
+                .iter()
+                .map(|row| {
+                    json!({
+                        "id": row.id, "clientId": row.id, "name": row.name, "environment": row.environment,
+                        "autoSyncIntervalHours": row.auto_sync_hours,
+                        "disabledAt": row.disabled_at.map(|at| at.to_string()),
+                        "createdAt": row.created_at.to_string(),
+                    })
+                })
+                .collect();
+            answer(&output, &json!(list), || {
+                rows.iter()
+                    .map(|row| {
+                        let disabled = row.disabled_at.map_or(String::new(), |at| format!("  disabled since {at}"));
+                        format!("{}  {:<11}  {}{disabled}", row.id, row.environment, row.name)
+                    })
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            });
+        }
+        ApplicationCommand::RotateSecret { id, revoke, output } => {
+            let secret = operator.rotate_secret(id, revoke).await?;
+            let json = json!({ "id": id, "clientId": id, "clientSecret": secret, "tokensRevoked": revoke });
+            answer(&output, &json, || format!("client id      {id}\nclient secret  {secret}"));
+        }
+        ApplicationCommand::Disable { id, output } => {
+            let row = operator.disable(id).await?;
+            let json = json!({ "id": row.id, "disabledAt": row.disabled_at.map(|at| at.to_string()) });
+            answer(&output, &json, || format!("Application {id} is disabled."));
+        }
+    }
+    Ok(())
+}
+
+fn operator(app: &App) -> Operator<'_> {
+    Operator {
+        db: &app.db,
+        vault: &app.vault,
+        clock: &app.clock,
+        rng: &app.rng,
+    }
+}
+
+fn credentials(created: &Created) -> String {
+    format!(
+        "application     {} ({})\nclient id       {}\nclient secret   {}\nwebhook secret  {}\nThe secrets are shown this once.",
+        created.name, created.environment, created.client_id, created.client_secret, created.webhook_secret
+    )
+}
+
+async fn rotate(config: Config, output: &Output) -> Result<()> {
+    let (clock, rng) = (Clock::system(), Rng::system());
+    let db = Db::connect(config.database_url.expose_secret(), config.database_connections).await?;
+    if let MasterKeySource::Missing = config.master_key {
+        return Err(Error::internal("no master key is given; nothing to rotate"));
+    }
+    // Refuses keys that do not open this database before anything is changed.
+    Vault::open(&db, config.master_key.clone(), clock.clone(), rng.clone()).await?;
+    let done = vault::rotate(&db, &config.master_key, &clock, &rng, app::BEAT).await?;
+    answer(output, &json!(done), || {
+        let old = if done.old_keys_dropped {
+            "The old key was removed from the key file."
+        } else {
+            "The old key wraps nothing any more: remove it from PONTE_MASTER_KEY."
+        };
+        format!("Master key {} wraps everything now ({} keys rewrapped). {old}", done.current, done.rewrapped)
+    });
+    Ok(())
+}
+
+async fn serve(config: Config) -> Result<()> {
+    metrics::install();
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let alone = match config.engine {
+        Engine::Sqlite => Some(lock_database(&config)?),
+        Engine::Postgres => None,
+    };
+    let listen = |address| async move {
+        TcpListener::bind(address)
+            .await
+            .map_err(|error| Error::internal(format!("cannot listen on {address}: {error}")))
+    };
+    let listener = listen(config.listen).await?;
+    let admin = match config.admin_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let app = open(config).await?;
+    if alone.is_some() {
+        // Whoever held a lease on this database is gone.
+        db::execution::expire_leases(&app.db, app.clock.now()).await?;
+    }
+    welcome(&app, &listener).await?;
+    app.start();
+    let graph = graphql::build(app.clone());
+    let stopper = app.clone();
+    tokio::spawn(async move { stop_on_signal(&stopper).await });
+    let served = http::serve(app.clone(), graph, listener, admin).await;
+    app.stop();
+    if tokio::time::timeout(DRAIN, app.stopped()).await.is_err() {
+        tracing::warn!("stopped before everything had finished; what was under way is resumed by its lease");
+    }
+    tracing::info!("stopped");
+    served
+}
+
+/// One server at a time over an embedded database. Commands beside it need no lock.
+fn lock_database(config: &Config) -> Result<std::fs::File> {
+    let database = PathBuf::from(sqlite_path(config.database_url.expose_secret()));
+    let path = database.with_extension("lock");
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::internal)?;
+    }
+    let file = std::fs::File::create(&path).map_err(|error| {
+        Error::internal(format!("cannot write {}: {error}", path.display()))
+    })?;
+    file.try_lock().map_err(|_| {
+        Error::internal(format!(
+            "another ponte serves {}; stop it, or use PostgreSQL for several nodes",
+            database.display()
+        ))
+    })?;
+    Ok(file)
+}
+
+/// Says where everything is; on the very first start of an embedded database makes a sandbox application.
+async fn welcome(app: &App, listener: &TcpListener) -> Result<()> {
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let base = app
+        .config
+        .public_url
+        .as_ref()
+        .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    tracing::info!(address = %address, engine = ?app.db.engine(), "listening");
+    if app.db.engine() == Engine::Sqlite && operator(app).none().await? {
+        let created = operator(app)
+            .create("First application", Environment::Sandbox, None)
+            .await?;
+        println!("\n{}\n", credentials(&created));
+    }
+    println!("GraphQL         {base}/graphql");
+    if app.config.graphiql {
+        println!("console         {base}/graphql (in a browser)");
+    }
+    println!("subscriptions   {}/graphql", base.replacen("http", "ws", 1));
+    println!("uploads         {base}/uploads");
+    Ok(())
+}
+
+/// The first signal drains; a second one exits at once.
+async fn stop_on_signal(app: &App) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    for again in [false, true] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if again {
+            std::process::exit(130);
+        }
+        tracing::info!("stopping; a second signal exits at once");
+        app.stop();
+    }
+}

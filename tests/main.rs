@@ -1,5 +1,6 @@
 //! All tests of the node, in one binary: through the real router or the real schema, as a client would.
 
+mod auth;
 mod file;
 mod layering;
 mod merge;
@@ -7,3 +8,4 @@ mod storm;
 mod support;
 mod sync;
 mod vault;
+mod webhook;

@@ -14,7 +14,7 @@ use ponte::{
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use uuid::Uuid;
 
-use crate::harness::{Answer, Receiver, World, application, server_of};
+use super::harness::{Answer, Receiver, World, application, server_of};
 
 fn with_headers(url: &str, headers: &[(&str, &str)]) -> NewWebhook {
     NewWebhook {
