@@ -109,22 +109,41 @@ impl Clock {
 
 /// Where chance comes from: the operating system, or a seed.
 #[derive(Clone)]
-pub struct Rng(Option<Arc<Mutex<StdRng>>>);
+pub struct Rng {
+    seeded: Option<Arc<Mutex<StdRng>>>,
+    last: Arc<Mutex<LastId>>,
+}
+
+/// What keeps the ids of one process in the order in which they were made.
+#[derive(Default)]
+struct LastId {
+    millis: u64,
+    counter: u16,
+}
+
+/// Ids of one millisecond that can be told apart by their counter.
+const COUNTERS: u16 = 1 << 12;
 
 impl Rng {
     /// Randomness of the operating system, fit for keys.
     pub fn system() -> Self {
-        Self(None)
+        Self {
+            seeded: None,
+            last: Arc::default(),
+        }
     }
 
     /// A repeatable sequence, for tests.
     pub fn seeded(seed: u64) -> Self {
-        Self(Some(Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))))
+        Self {
+            seeded: Some(Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))),
+            last: Arc::default(),
+        }
     }
 
     /// Fills a buffer.
     pub fn fill(&self, buffer: &mut [u8]) {
-        match &self.0 {
+        match &self.seeded {
             None => getrandom::fill(buffer).expect("the operating system provides randomness"),
             Some(seeded) => seeded
                 .lock()
@@ -146,9 +165,42 @@ impl Rng {
         f64::from(bits) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// A new `UUIDv7` of the given instant.
+    /// A new `UUIDv7` of the given instant. Ids made by one process ascend, also within a millisecond.
     pub fn id(&self, now: Timestamp) -> Uuid {
-        let millis = u64::try_from(now.0).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
+        let mut random: [u8; 10] = self.bytes();
+        let millis = {
+            let mut last = self.last.lock().expect("no panic while counting");
+            let millis = u64::try_from(now.0).unwrap_or(0).max(last.millis);
+            if millis > last.millis {
+                *last = LastId { millis, counter: 0 };
+            } else {
+                last.counter += 1;
+                if last.counter == COUNTERS {
+                    *last = LastId {
+                        millis: millis + 1,
+                        counter: 0,
+                    };
+                }
+            }
+            let [high, low] = last.counter.to_be_bytes();
+            (random[0], random[1]) = (high, low);
+            last.millis
+        };
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_ascend_also_when_the_clock_does_not() {
+        let rng = Rng::seeded(1);
+        let ids: Vec<Uuid> = (0..20_000_i64)
+            .map(|n| rng.id(Timestamp(1_000_000 - n % 3)))
+            .collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
     }
 }

@@ -17,7 +17,10 @@ use ponte::{
 };
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use tokio::{net::TcpListener, signal::unix::{SignalKind, signal}};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use uuid::Uuid;
 
 #[global_allocator]
@@ -202,7 +205,9 @@ fn chain(error: &Error) -> String {
 }
 
 fn log_to_stderr(config: &Config) {
-    use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+    use tracing_subscriber::{
+        EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    };
 
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = fmt::layer().with_writer(std::io::stderr);
@@ -219,16 +224,21 @@ async fn run(command: Command, config: Config) -> Result<()> {
         Command::Serve => serve(config).await,
         Command::Schema => Ok(()),
         Command::Migrate => {
-            Db::connect(config.database_url.expose_secret(), config.database_connections)
-                .await?
-                .migrate()
-                .await
+            Db::connect(
+                config.database_url.expose_secret(),
+                config.database_connections,
+            )
+            .await?
+            .migrate()
+            .await
         }
         Command::Application(command) => on_applications(command, config).await,
         Command::Item(ItemCommand::Unlock { id, output }) => {
             let app = open(config).await?;
             let item = item::unlock(&app, id).await?;
-            answer(&output, &json!({ "id": item.id }), || format!("Item {} may be updated.", item.id));
+            answer(&output, &json!({ "id": item.id }), || {
+                format!("Item {} may be updated.", item.id)
+            });
             Ok(())
         }
         Command::Keys(KeysCommand::Rotate { output }) => rotate(config, &output).await,
@@ -278,8 +288,13 @@ async fn on_applications(command: ApplicationCommand, config: Config) -> Result<
             answer(&output, &json!(list), || {
                 rows.iter()
                     .map(|row| {
-                        let disabled = row.disabled_at.map_or(String::new(), |at| format!("  disabled since {at}"));
-                        format!("{}  {:<11}  {}{disabled}", row.id, row.environment, row.name)
+                        let disabled = row
+                            .disabled_at
+                            .map_or(String::new(), |at| format!("  disabled since {at}"));
+                        format!(
+                            "{}  {:<11}  {}{disabled}",
+                            row.id, row.environment, row.name
+                        )
                     })
                     .collect::<Vec<_>>()
                     .join("\n")
@@ -288,11 +303,14 @@ async fn on_applications(command: ApplicationCommand, config: Config) -> Result<
         ApplicationCommand::RotateSecret { id, revoke, output } => {
             let secret = operator.rotate_secret(id, revoke).await?;
             let json = json!({ "id": id, "clientId": id, "clientSecret": secret, "tokensRevoked": revoke });
-            answer(&output, &json, || format!("client id      {id}\nclient secret  {secret}"));
+            answer(&output, &json, || {
+                format!("client id      {id}\nclient secret  {secret}")
+            });
         }
         ApplicationCommand::Disable { id, output } => {
             let row = operator.disable(id).await?;
-            let json = json!({ "id": row.id, "disabledAt": row.disabled_at.map(|at| at.to_string()) });
+            let json =
+                json!({ "id": row.id, "disabledAt": row.disabled_at.map(|at| at.to_string()) });
             answer(&output, &json, || format!("Application {id} is disabled."));
         }
     }
@@ -311,13 +329,21 @@ fn operator(app: &App) -> Operator<'_> {
 fn credentials(created: &Created) -> String {
     format!(
         "application     {} ({})\nclient id       {}\nclient secret   {}\nwebhook secret  {}\nThe secrets are shown this once.",
-        created.name, created.environment, created.client_id, created.client_secret, created.webhook_secret
+        created.name,
+        created.environment,
+        created.client_id,
+        created.client_secret,
+        created.webhook_secret
     )
 }
 
 async fn rotate(config: Config, output: &Output) -> Result<()> {
     let (clock, rng) = (Clock::system(), Rng::system());
-    let db = Db::connect(config.database_url.expose_secret(), config.database_connections).await?;
+    let db = Db::connect(
+        config.database_url.expose_secret(),
+        config.database_connections,
+    )
+    .await?;
     if let MasterKeySource::Missing = config.master_key {
         return Err(Error::internal("no master key is given; nothing to rotate"));
     }
@@ -330,7 +356,10 @@ async fn rotate(config: Config, output: &Output) -> Result<()> {
         } else {
             "The old key wraps nothing any more: remove it from PONTE_MASTER_KEY."
         };
-        format!("Master key {} wraps everything now ({} keys rewrapped). {old}", done.current, done.rewrapped)
+        format!(
+            "Master key {} wraps everything now ({} keys rewrapped). {old}",
+            done.current, done.rewrapped
+        )
     });
     Ok(())
 }
@@ -367,7 +396,9 @@ async fn serve(config: Config) -> Result<()> {
     let served = http::serve(app.clone(), graph, listener, admin).await;
     app.stop();
     if tokio::time::timeout(DRAIN, app.stopped()).await.is_err() {
-        tracing::warn!("stopped before everything had finished; what was under way is resumed by its lease");
+        tracing::warn!(
+            "stopped before everything had finished; what was under way is resumed by its lease"
+        );
     }
     tracing::info!("stopped");
     served
@@ -380,9 +411,8 @@ fn lock_database(config: &Config) -> Result<std::fs::File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(Error::internal)?;
     }
-    let file = std::fs::File::create(&path).map_err(|error| {
-        Error::internal(format!("cannot write {}: {error}", path.display()))
-    })?;
+    let file = std::fs::File::create(&path)
+        .map_err(|error| Error::internal(format!("cannot write {}: {error}", path.display())))?;
     file.try_lock().map_err(|_| {
         Error::internal(format!(
             "another ponte serves {}; stop it, or use PostgreSQL for several nodes",
@@ -395,11 +425,10 @@ fn lock_database(config: &Config) -> Result<std::fs::File> {
 /// Says where everything is; on the very first start of an embedded database makes a sandbox application.
 async fn welcome(app: &App, listener: &TcpListener) -> Result<()> {
     let address = listener.local_addr().map_err(Error::internal)?;
-    let base = app
-        .config
-        .public_url
-        .as_ref()
-        .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    let base = app.config.public_url.as_ref().map_or_else(
+        || format!("http://{address}"),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
     tracing::info!(address = %address, engine = ?app.db.engine(), "listening");
     if app.db.engine() == Engine::Sqlite && operator(app).none().await? {
         let created = operator(app)
@@ -418,9 +447,10 @@ async fn welcome(app: &App, listener: &TcpListener) -> Result<()> {
 
 /// The first signal drains; a second one exits at once.
 async fn stop_on_signal(app: &App) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return;
     };
     for again in [false, true] {

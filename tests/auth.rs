@@ -37,40 +37,244 @@ const NOT_FOUND: Gets = Code("NOT_FOUND");
 struct Row(&'static str, &'static str, Gets, Gets, Gets);
 
 const TABLE: &[Row] = &[
-    Row("Query.viewer", "{ viewer { kind application { id name } itemId clientUserId expiresAt } }", Answer, Answer, Answer),
-    Row("Query.connectors", "{ connectors { nodes { id name credentials { name } } } }", Answer, Answer, Answer),
-    Row("Query.connector", "{ connector(id: \"0\") { id } }", Answer, Answer, Answer),
-    Row("Query.node", "{ node(id: \"$item\") { id } }", Nothing, Answer, Nothing),
-    Row("Query.node", "{ node(id: \"$account\") { id } }", Nothing, Nothing, Nothing),
-    Row("Query.node", "{ node(id: \"$row\") { id } }", Nothing, Nothing, Nothing),
-    Row("Query.node", "{ node(id: \"$event\") { id } }", Nothing, Nothing, Nothing),
-    Row("Query.node", "{ node(id: \"$webhook\") { id } }", Nothing, Nothing, Nothing),
-    Row("Query.nodes", "{ nodes(ids: [\"$item\"]) { id } }", Nothing, Answer, Nothing),
-    Row("Query.items", "{ items { nodes { id } } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Query.item", "{ item(id: \"$item\") { id status connector { id } accounts { nodes { id type subtype number name balance currencyCode } } } }", Nothing, Answer, Nothing),
-    Row("Query.item", "{ item(id: \"$item\") { transactions { nodes { id } } } }", Nothing, FORBIDDEN, Nothing),
-    Row("Query.item", "{ item(id: \"$item\") { identity { fullName } } }", Nothing, FORBIDDEN, Nothing),
-    Row("Query.item", "{ item(id: \"$item\") { consents { nodes { id } } } }", Nothing, FORBIDDEN, Nothing),
-    Row("Query.item", "{ item(id: \"$item\") { accounts { nodes { owner } } } }", Nothing, FORBIDDEN, Nothing),
-    Row("Query.item", "{ item(id: \"$item\") { accounts { nodes { transactions { nodes { id } } } } } }", Nothing, FORBIDDEN, Nothing),
-    Row("Query.account", "{ account(id: \"$account\") { id } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Query.transaction", "{ transaction(id: \"$row\") { id } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Query.webhooks", "{ webhooks { nodes { id } } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Query.webhook", "{ webhook(id: \"$webhook\") { id } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Query.events", "{ events { nodes { id } } }", Nothing, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.createConnectToken", "mutation { createConnectToken(input: { itemId: \"$item\" }) { connectToken } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.createItem", "mutation { createItem(input: { connectorId: \"0\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }", Answer, Answer, Answer),
-    Row("Mutation.updateItem", "mutation { updateItem(input: { itemId: \"$item\" }) { item { id } } }", NOT_FOUND, Answer, NOT_FOUND),
-    Row("Mutation.sendItemMfa", "mutation { sendItemMfa(input: { itemId: \"$item\", parameters: [{ name: \"token\", value: \"1\" }] }) { item { id } } }", NOT_FOUND, Code("ITEM_MFA_NOT_FOUND"), NOT_FOUND),
-    Row("Mutation.disableItemAutoSync", "mutation { disableItemAutoSync(input: { itemId: \"$item\" }) { item { id } } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.createWebhook", "mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }", Answer, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.updateWebhook", "mutation { updateWebhook(input: { webhookId: \"$webhook\", description: \"x\" }) { webhook { id } } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.rotateWebhookSecret", "mutation { rotateWebhookSecret(input: { webhookId: \"$webhook\" }) { webhook { id } } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.retryDelivery", "mutation { retryDelivery(input: { deliveryId: \"$delivery\" }) { delivery { id } } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.deleteWebhook", "mutation { deleteWebhook(input: { webhookId: \"$webhook\" }) { deletedWebhookId } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Mutation.deleteItem", "mutation { deleteItem(input: { itemId: \"$item\" }) { deletedItemId } }", NOT_FOUND, FORBIDDEN, FORBIDDEN),
-    Row("Subscription.itemUpdated", "subscription { itemUpdated(itemId: \"$item\") { cursor } }", NOT_FOUND, Answer, NOT_FOUND),
-    Row("Subscription.events", "subscription { events { id } }", Answer, FORBIDDEN, FORBIDDEN),
+    Row(
+        "Query.viewer",
+        "{ viewer { kind application { id name } itemId clientUserId expiresAt } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.connectors",
+        "{ connectors { nodes { id name credentials { name } } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.connector",
+        "{ connector(id: \"0\") { id } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$item\") { id } }",
+        Nothing,
+        Answer,
+        Nothing,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$account\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$row\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$event\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$webhook\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.nodes",
+        "{ nodes(ids: [\"$item\"]) { id } }",
+        Nothing,
+        Answer,
+        Nothing,
+    ),
+    Row(
+        "Query.items",
+        "{ items { nodes { id } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { id status connector { id } accounts { nodes { id type subtype number name balance currencyCode } } } }",
+        Nothing,
+        Answer,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { transactions { nodes { id } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { identity { fullName } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { consents { nodes { id } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { owner } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { transactions { nodes { id } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.account",
+        "{ account(id: \"$account\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.transaction",
+        "{ transaction(id: \"$row\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.webhooks",
+        "{ webhooks { nodes { id } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.webhook",
+        "{ webhook(id: \"$webhook\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.events",
+        "{ events { nodes { id } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.createConnectToken",
+        "mutation { createConnectToken(input: { itemId: \"$item\" }) { connectToken } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.createItem",
+        "mutation { createItem(input: { connectorId: \"0\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Mutation.updateItem",
+        "mutation { updateItem(input: { itemId: \"$item\" }) { item { id } } }",
+        NOT_FOUND,
+        Answer,
+        NOT_FOUND,
+    ),
+    Row(
+        "Mutation.sendItemMfa",
+        "mutation { sendItemMfa(input: { itemId: \"$item\", parameters: [{ name: \"token\", value: \"1\" }] }) { item { id } } }",
+        NOT_FOUND,
+        Code("ITEM_MFA_NOT_FOUND"),
+        NOT_FOUND,
+    ),
+    Row(
+        "Mutation.disableItemAutoSync",
+        "mutation { disableItemAutoSync(input: { itemId: \"$item\" }) { item { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.createWebhook",
+        "mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.updateWebhook",
+        "mutation { updateWebhook(input: { webhookId: \"$webhook\", description: \"x\" }) { webhook { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.rotateWebhookSecret",
+        "mutation { rotateWebhookSecret(input: { webhookId: \"$webhook\" }) { webhook { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.retryDelivery",
+        "mutation { retryDelivery(input: { deliveryId: \"$delivery\" }) { delivery { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.deleteWebhook",
+        "mutation { deleteWebhook(input: { webhookId: \"$webhook\" }) { deletedWebhookId } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.deleteItem",
+        "mutation { deleteItem(input: { itemId: \"$item\" }) { deletedItemId } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Subscription.itemUpdated",
+        "subscription { itemUpdated(itemId: \"$item\") { cursor } }",
+        NOT_FOUND,
+        Answer,
+        NOT_FOUND,
+    ),
+    Row(
+        "Subscription.events",
+        "subscription { events { id } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
 ];
 
 /// A node that listens, and a client.
@@ -82,10 +286,21 @@ struct Client {
 
 impl Client {
     async fn over(test: TestApp) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(http::serve(test.app.clone(), graphql::build(test.app.clone()), listener, None));
-        Self { test, base, http: reqwest::Client::new() }
+        tokio::spawn(http::serve(
+            test.app.clone(),
+            graphql::build(test.app.clone()),
+            listener,
+            None,
+        ));
+        Self {
+            test,
+            base,
+            http: reqwest::Client::new(),
+        }
     }
 
     async fn post(&self, token: Option<&str>, document: &str) -> Value {
@@ -97,7 +312,13 @@ impl Client {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let text = request.send().await.expect("an answer").text().await.expect("a body");
+        let text = request
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("a body");
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
     }
 
@@ -110,10 +331,15 @@ impl Client {
             None => None,
             Some(token) => match token::verify(&self.test.app, token).await {
                 Ok(principal) => Some(principal),
-                Err(error) => return json!({ "errors": [{ "extensions": { "code": error.code() } }] }),
+                Err(error) => {
+                    return json!({ "errors": [{ "extensions": { "code": error.code() } }] });
+                }
             },
         };
-        let request = async_graphql::Request::new(document).data(graphql::Asking { principal, address: [127, 0, 0, 1].into() });
+        let request = async_graphql::Request::new(document).data(graphql::Asking {
+            principal,
+            address: [127, 0, 0, 1].into(),
+        });
         let mut stream = self.test.graph.execute_stream(request);
         match tokio::time::timeout(Duration::from_millis(300), stream.next()).await {
             Ok(Some(mut response)) => {
@@ -126,31 +352,56 @@ impl Client {
     }
 
     async fn api_key(&self, owner: &ponte::auth::application::Created) -> String {
-        token::create_api_key(&self.test.app, [127, 0, 0, 1].into(), &owner.client_id.to_string(), &owner.client_secret)
-            .await
-            .expect("an API key")
-            .token
+        token::create_api_key(
+            &self.test.app,
+            [127, 0, 0, 1].into(),
+            &owner.client_id.to_string(),
+            &owner.client_secret,
+        )
+        .await
+        .expect("an API key")
+        .token
     }
 
     async fn connect_token(&self, item: Uuid) -> String {
-        let request = token::ConnectTokenRequest { item: Some(item), ..Default::default() };
-        token::create_connect_token(&self.test.app, &self.test.principal, request).await.expect("a token").token
+        let request = token::ConnectTokenRequest {
+            item: Some(item),
+            ..Default::default()
+        };
+        token::create_connect_token(&self.test.app, &self.test.principal, request)
+            .await
+            .expect("a token")
+            .token
     }
 }
 
 fn judge(who: &str, row: &Row, gets: Gets, answer: &Value) {
     let Row(field, document, ..) = row;
-    let code = answer.pointer("/errors/0/extensions/code").and_then(Value::as_str);
+    let code = answer
+        .pointer("/errors/0/extensions/code")
+        .and_then(Value::as_str);
     match gets {
-        Code(expected) => assert_eq!(code, Some(expected), "{who} at {field}: {document}: {answer}"),
+        Code(expected) => assert_eq!(
+            code,
+            Some(expected),
+            "{who} at {field}: {document}: {answer}"
+        ),
         Answer => {
             assert_eq!(code, None, "{who} at {field}: {document}: {answer}");
-            let value = answer["data"].as_object().and_then(|data| data.values().next()).cloned().unwrap_or_default();
+            let value = answer["data"]
+                .as_object()
+                .and_then(|data| data.values().next())
+                .cloned()
+                .unwrap_or_default();
             assert!(!value.is_null(), "{who} at {field}: {document}: {answer}");
         }
         Nothing => {
             assert_eq!(code, None, "{who} at {field}: {document}: {answer}");
-            let value = answer["data"].as_object().and_then(|data| data.values().next()).cloned().unwrap_or_default();
+            let value = answer["data"]
+                .as_object()
+                .and_then(|data| data.values().next())
+                .cloned()
+                .unwrap_or_default();
             let empty = value.is_null() || value["nodes"] == json!([]) || value == json!([null]);
             assert!(empty, "{who} at {field}: {document}: {answer}");
         }
@@ -236,7 +487,12 @@ fn the_table_names_every_root_field() {
             && let TypeKind::Object(object) = &definition.node.kind
             && ["Query", "Mutation", "Subscription"].contains(&definition.node.name.node.as_str())
         {
-            fields.extend(object.fields.iter().map(|field| format!("{}.{}", definition.node.name.node, field.node.name.node)));
+            fields.extend(
+                object
+                    .fields
+                    .iter()
+                    .map(|field| format!("{}.{}", definition.node.name.node, field.node.name.node)),
+            );
         }
     }
     let mut rows: BTreeSet<String> = TABLE.iter().map(|row| row.0.to_owned()).collect();
@@ -286,31 +542,69 @@ async fn no_altered_token_is_ever_accepted() {
         let rng = ponte::clock::Rng::seeded(seed());
         let app = &test.app;
         let owner = &test.owner;
-        let key = token::create_api_key(app, [127, 0, 0, 1].into(), &owner.client_id.to_string(), &owner.client_secret).await.expect("a key").token;
+        let key = token::create_api_key(
+            app,
+            [127, 0, 0, 1].into(),
+            &owner.client_id.to_string(),
+            &owner.client_secret,
+        )
+        .await
+        .expect("a key")
+        .token;
         let request = token::ConnectTokenRequest::default();
-        let connect = token::create_connect_token(app, &test.principal, request).await.expect("a token").token;
+        let connect = token::create_connect_token(app, &test.principal, request)
+            .await
+            .expect("a token")
+            .token;
         let other = TestApp::start(app.db.engine()).await;
-        let foreign = token::create_api_key(&other.app, [127, 0, 0, 1].into(), &other.owner.client_id.to_string(), &other.owner.client_secret).await.expect("a key").token;
+        let foreign = token::create_api_key(
+            &other.app,
+            [127, 0, 0, 1].into(),
+            &other.owner.client_id.to_string(),
+            &other.owner.client_secret,
+        )
+        .await
+        .expect("a key")
+        .token;
 
         let mut tried = 0;
         let mut refused = |outcome: Result<ponte::auth::Principal, Error>, token: &str| {
-            assert!(matches!(outcome, Err(Error::Unauthenticated(_))), "{token}: {outcome:?}");
+            assert!(
+                matches!(outcome, Err(Error::Unauthenticated(_))),
+                "{token}: {outcome:?}"
+            );
             tried += 1;
         };
-        for token in ["", ".", "..", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", foreign.as_str()] {
+        for token in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            "eyJhbGciOiJub25lIn0.e30.",
+            foreign.as_str(),
+        ] {
             refused(token::verify(app, token).await, token);
         }
         // Parts of one under parts of the other.
         let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
         let (a, b, c) = (parts(&key), parts(&connect), parts(&foreign));
-        for mixed in [[&a[0], &b[1], &a[2]], [&a[0], &b[1], &b[2]].map(|part| part), [&c[0], &a[1], &a[2]], [&a[0], &a[1], &c[2]]] {
+        for mixed in [
+            [&a[0], &b[1], &a[2]],
+            [&a[0], &b[1], &b[2]].map(|part| part),
+            [&c[0], &a[1], &a[2]],
+            [&a[0], &a[1], &c[2]],
+        ] {
             let token = mixed.map(String::as_str).join(".");
             if token != connect && token != key {
                 refused(token::verify(app, &token).await, &token);
             }
         }
         for _ in 0..2_000 * crate::support::scale() {
-            let source = if rng.bytes::<1>()[0].is_multiple_of(2) { &key } else { &connect };
+            let source = if rng.bytes::<1>()[0].is_multiple_of(2) {
+                &key
+            } else {
+                &connect
+            };
             let mut bytes = source.clone().into_bytes();
             let place = usize::from(u16::from_le_bytes(rng.bytes())) % bytes.len();
             match rng.bytes::<1>()[0] % 3 {
@@ -335,21 +629,45 @@ async fn no_altered_token_is_ever_accepted() {
 async fn disabling_an_application_or_revoking_its_tokens_ends_them() {
     on_both_engines(|test| async move {
         let app = &test.app;
-        let operator = Operator { db: &app.db, vault: &app.vault, clock: &app.clock, rng: &app.rng };
-        let key = |secret: String| async move {
-            token::create_api_key(app, [127, 0, 0, 1].into(), &test.owner.client_id.to_string(), &secret).await
+        let operator = Operator {
+            db: &app.db,
+            vault: &app.vault,
+            clock: &app.clock,
+            rng: &app.rng,
         };
-        let first = key(test.owner.client_secret.clone()).await.expect("a key").token;
+        let key = |secret: String| async move {
+            token::create_api_key(
+                app,
+                [127, 0, 0, 1].into(),
+                &test.owner.client_id.to_string(),
+                &secret,
+            )
+            .await
+        };
+        let first = key(test.owner.client_secret.clone())
+            .await
+            .expect("a key")
+            .token;
         // A new secret alone leaves tokens alone.
-        let secret = operator.rotate_secret(test.owner.id, false).await.expect("a secret");
+        let secret = operator
+            .rotate_secret(test.owner.id, false)
+            .await
+            .expect("a secret");
         assert!(key(test.owner.client_secret.clone()).await.is_err());
         let second = key(secret.clone()).await.expect("a key").token;
         app.applications.refresh(&app.db).await.expect("read");
-        assert!(token::verify(app, &first).await.is_ok() && token::verify(app, &second).await.is_ok());
+        assert!(
+            token::verify(app, &first).await.is_ok() && token::verify(app, &second).await.is_ok()
+        );
         // Revoking ends them all.
-        let secret = operator.rotate_secret(test.owner.id, true).await.expect("a secret");
+        let secret = operator
+            .rotate_secret(test.owner.id, true)
+            .await
+            .expect("a secret");
         app.applications.refresh(&app.db).await.expect("read");
-        assert!(token::verify(app, &first).await.is_err() && token::verify(app, &second).await.is_err());
+        assert!(
+            token::verify(app, &first).await.is_err() && token::verify(app, &second).await.is_err()
+        );
         let third = key(secret.clone()).await.expect("a key").token;
         assert!(token::verify(app, &third).await.is_ok());
         operator.disable(test.owner.id).await.expect("disabled");

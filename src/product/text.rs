@@ -12,22 +12,63 @@ pub fn fold(text: &str) -> String {
         .collect()
 }
 
-/// How alike two folded texts are, by their words: 0.0 for nothing in common, 1.0 for the same words.
+/// Words that say how a movement was made or where it stands, and nothing of what it was. Folded.
+const GENERIC: [&str; 24] = [
+    "pendente",
+    "pending",
+    "autorizacao",
+    "authorization",
+    "authorisation",
+    "pre",
+    "compra",
+    "purchase",
+    "cartao",
+    "card",
+    "debito",
+    "debit",
+    "credito",
+    "credit",
+    "pix",
+    "ted",
+    "doc",
+    "enviado",
+    "enviada",
+    "recebido",
+    "recebida",
+    "pagamento",
+    "payment",
+    "transferencia",
+];
+
+/// How much of the shorter of two folded texts the other one holds, by their telling words: 0.0 for nothing in common,
+/// 1.0 when one holds all of the other.
 pub fn likeness(a: &str, b: &str) -> f64 {
-    let (a, b) = (words(a), words(b));
-    if a.is_empty() || b.is_empty() {
+    let (mut one, mut other) = (words(a), words(b));
+    let (telling_one, telling_other) = (telling(&one), telling(&other));
+    if !telling_one.is_empty() && !telling_other.is_empty() {
+        (one, other) = (telling_one, telling_other);
+    }
+    let common = one.intersection(&other).count();
+    let shorter = one.len().min(other.len());
+    if shorter == 0 {
         return 0.0;
     }
-    let common = a.intersection(&b).count();
-    // Counts of words in a description are far below 2⁵².
     #[expect(clippy::cast_precision_loss, reason = "counts of words are small")]
-    let likeness = 2.0 * common as f64 / (a.len() + b.len()) as f64;
+    let likeness = common as f64 / shorter as f64;
     likeness
 }
 
 fn words(text: &str) -> HashSet<&str> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.len() > 1)
+        .collect()
+}
+
+fn telling<'a>(words: &HashSet<&'a str>) -> HashSet<&'a str> {
+    words
+        .iter()
+        .copied()
+        .filter(|word| !GENERIC.contains(word))
         .collect()
 }
 
@@ -42,8 +83,24 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_alike_by_their_words() {
-        assert!(likeness("pendente - uber trip", "uber *trip sao paulo") > 0.5);
-        assert!(likeness("pix joao silva", "supermercado extra") < 0.1);
+    fn texts_are_alike_by_their_telling_words() {
+        for (pending, posted) in [
+            ("pendente - uber trip", "uber *trip sao paulo"),
+            ("pendente - ifood", "ifood *restaurante sao paulo"),
+            ("pre-autorizacao posto shell", "posto shell marginal"),
+            (
+                "pendente - pagamento recebido",
+                "pagamento recebido obrigado",
+            ),
+        ] {
+            assert!(likeness(pending, posted) >= 0.5, "{pending} | {posted}");
+        }
+        for (one, other) in [
+            ("pix enviado joao silva", "pix enviado maria souza"),
+            ("pendente - padaria", "supermercado extra"),
+            ("", ""),
+        ] {
+            assert!(likeness(one, other) < 0.5, "{one} | {other}");
+        }
     }
 }

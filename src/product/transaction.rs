@@ -39,7 +39,7 @@ const SUSPECT_SHARE: usize = 30;
 /// How far apart a PENDING row and the POSTED one it becomes may be.
 const SETTLES_WITHIN_DAYS: i64 = 10;
 /// How alike their texts must be.
-const SETTLES_ALIKE: f64 = 0.4;
+const SETTLES_ALIKE: f64 = 0.5;
 
 /// Turns records into rows to stage, counting equal rows of a day across the batches of one stream.
 pub struct Stager {

@@ -11,7 +11,11 @@
 pub mod scripted;
 pub mod server;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use clap::Parser;
 use entity::kind::Environment;
@@ -33,6 +37,9 @@ use uuid::Uuid;
 
 /// 2026-03-16T12:00:00Z, a Monday.
 pub const START: Timestamp = Timestamp(1_773_662_400_000);
+
+/// Nodes made so far; each has keys and ids of its own.
+static NODES: AtomicU64 = AtomicU64::new(7);
 
 /// A node and its application.
 pub struct TestApp {
@@ -176,6 +183,12 @@ where
     }
 }
 
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.app.stop();
+    }
+}
+
 impl TestApp {
     /// A node over a new database.
     pub async fn start(engine: Engine) -> Self {
@@ -193,7 +206,7 @@ impl TestApp {
         let app = App::open(
             settings(&url, flags),
             Clock::manual(START),
-            Rng::seeded(7),
+            Rng::seeded(NODES.fetch_add(1, Ordering::Relaxed)),
             connectors,
         )
         .await
