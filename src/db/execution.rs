@@ -79,8 +79,17 @@ pub async fn ended_with_staging(db: &Db) -> Result<Vec<Uuid>> {
 
 /// Removes some of the transactions that a run has staged, and says how many.
 pub async fn delete_staged(db: &Db, execution: Uuid, limit: u64) -> Result<usize> {
-    let sql = "DELETE FROM staged_transaction WHERE (execution_id, account_key, row_key) IN (\
-                 SELECT execution_id, account_key, row_key FROM staged_transaction WHERE execution_id = $1 LIMIT $2)";
+    // Found by where they are: a join by key could be planned over stale statistics.
+    let sql = match db.engine() {
+        Engine::Postgres => {
+            "DELETE FROM staged_transaction WHERE ctid = ANY(ARRAY(\
+               SELECT ctid FROM staged_transaction WHERE execution_id = $1 LIMIT $2))"
+        }
+        Engine::Sqlite => {
+            "DELETE FROM staged_transaction WHERE rowid IN (\
+               SELECT rowid FROM staged_transaction WHERE execution_id = $1 LIMIT $2)"
+        }
+    };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let done = execute(db, sql, [execution.into(), limit.into()]).await?;
     Ok(usize::try_from(done).unwrap_or(usize::MAX))

@@ -110,6 +110,30 @@ pub async fn stage(txn: &impl ConnectionTrait, rows: Vec<staged_transaction::Mod
     Ok(())
 }
 
+/// Staged rows from which on a merge joins whole sets.
+const MANY_ROWS: i64 = 500;
+
+/// Keeps PostgreSQL from joining many staged rows one by one, until the transaction ends.
+///
+/// Staging grows and shrinks faster than the server's statistics follow. Taking a full table for an empty one, the
+/// planner picks a nested loop over what the very same statement inserts, whose cost grows with the square of the rows.
+pub async fn prefer_sets(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<()> {
+    if db.engine() == Engine::Sqlite {
+        return Ok(());
+    }
+    let sql = "SELECT count(*) AS count FROM staged_transaction WHERE execution_id = $1 AND account_key = $2";
+    let values = [side.execution.into(), side.key.into()];
+    let row = txn
+        .query_one_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "count"))?;
+    if count > MANY_ROWS {
+        txn.execute_unprepared("SET LOCAL enable_nestloop = off")
+            .await?;
+    }
+    Ok(())
+}
+
 /// The day of the oldest PENDING transaction of each account that has one.
 pub async fn oldest_pending(db: &Db, item: Uuid) -> Result<Vec<(Uuid, NaiveDate)>> {
     let sql = "SELECT t.account_id AS account_id, min(t.posted_on) AS posted_on FROM account a \

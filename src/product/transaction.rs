@@ -194,6 +194,7 @@ pub async fn merge(
         key: &key,
         account: row.id,
     };
+    merge::prefer_sets(&app.db, txn, side).await?;
     let covered = coverage.filter(|covered| covered.complete && source == SourceKind::Institution);
     let mut gone = match covered {
         Some(covered) => merge::gone(&app.db, txn, side, covered.window).await?,
