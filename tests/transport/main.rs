@@ -1,0 +1,9 @@
+//! The transport as strangers meet it: over a real port, in every way that is allowed and most that are not.
+
+mod abuse;
+mod audit;
+mod harness;
+mod http;
+mod socket;
+mod stop;
+mod upload;
