@@ -8,6 +8,7 @@
     reason = "tests are configured by variables"
 )]
 
+pub mod receiver;
 pub mod scripted;
 pub mod server;
 
