@@ -6,11 +6,8 @@
 
 use std::time::Duration;
 
-use entity::{attempt, delivery, kind::DeliveryStatus};
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, FromQueryResult as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Statement, Value, sea_query::Expr,
-};
+use entity::delivery;
+use sea_orm::{ConnectionTrait, FromQueryResult as _, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -139,66 +136,6 @@ pub async fn release(db: &Db, claimed: &[(Uuid, i64)], now: Timestamp) -> Result
             .await?;
     }
     Ok(())
-}
-
-/// Deliveries of a webhook, newest first.
-pub async fn of_webhook(
-    db: &Db,
-    application: Uuid,
-    webhook: Uuid,
-    status: Option<DeliveryStatus>,
-    before: Option<Uuid>,
-    limit: u64,
-) -> Result<Vec<delivery::Model>> {
-    let mut select = delivery::Entity::owned_by(application)
-        .filter(delivery::Column::WebhookId.eq(webhook))
-        .order_by_desc(delivery::Column::Id)
-        .limit(limit);
-    if let Some(status) = status {
-        // Not bound: a partial index is found by its words.
-        select = select.filter(Expr::cust(format!("status = '{status}'")));
-    }
-    if let Some(before) = before {
-        select = select.filter(delivery::Column::Id.lt(before));
-    }
-    Ok(select.all(db.read()).await?)
-}
-
-/// The last `limit` attempts of each of these deliveries, oldest first.
-pub async fn attempts_of(
-    db: &Db,
-    deliveries: &[Uuid],
-    limit: usize,
-) -> Result<Vec<attempt::Model>> {
-    if deliveries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (cast, join) = match db.engine() {
-        Engine::Postgres => (
-            "::uuid",
-            "CROSS JOIN LATERAL (SELECT * FROM attempt x WHERE x.delivery_id = parent.id ORDER BY x.id DESC LIMIT $1) a",
-        ),
-        Engine::Sqlite => (
-            "",
-            "JOIN attempt a ON a.id IN (SELECT x.id FROM attempt x WHERE x.delivery_id = parent.id ORDER BY x.id DESC LIMIT $1)",
-        ),
-    };
-    let places: Vec<String> = (2..deliveries.len() + 2)
-        .map(|n| format!("(${n}{cast})"))
-        .collect();
-    let sql = format!(
-        "WITH parent(id) AS (VALUES {}) SELECT a.* FROM parent {join} ORDER BY a.id",
-        places.join(", ")
-    );
-    let mut values = vec![limit_value(limit)];
-    values.extend(deliveries.iter().map(|id| Value::from(*id)));
-    let rows = db
-        .read()
-        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    rows.iter()
-        .map(|row| Ok(attempt::Model::from_query_result(row, "")?))
-        .collect()
 }
 
 /// Removes some of a webhook's deliveries with their attempts, and says how many deliveries that were.

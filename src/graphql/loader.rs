@@ -13,7 +13,11 @@ use std::{
 };
 
 use async_graphql::Context;
-use entity::{account, consent, identity, item, kind::AccountType};
+use entity::{
+    account, attempt, consent, delivery, event, identity, item,
+    kind::{AccountType, DeliveryStatus},
+    webhook,
+};
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
@@ -24,8 +28,10 @@ use super::ContextExt as _;
 use crate::{
     db::page::{Page, Slice},
     error::{Error, Result},
+    event::log,
     item as items,
     product::list::{self, Movement, Parent, TransactionFilter},
+    webhook as webhooks,
 };
 
 /// What a batch has found, and how many are still to fetch each value.
@@ -147,6 +153,10 @@ pub struct Loaders {
     accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
     transactions_of: Batch<(Parent, TransactionFilter, Slice), Uuid, Page<Movement>>,
+    events: Batch<(), Uuid, Arc<event::Model>>,
+    webhooks: Batch<(), Uuid, webhook::Model>,
+    deliveries_of: Batch<(Option<DeliveryStatus>, Slice), Uuid, Page<delivery::Model>>,
+    attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
 }
@@ -251,4 +261,49 @@ pub async fn count_transactions(
         .transaction_counts
         .load((parent, filter), id, load);
     Ok(count.await?.unwrap_or(0))
+}
+
+/// A published event of this application.
+pub async fn event(ctx: &Context<'_>, id: Uuid) -> Result<Option<Arc<event::Model>>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(), ids: Vec<Uuid>| async move {
+        let rows = log::by_id(&app, owner, &ids).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, row)| (id, Arc::new(row)))
+            .collect())
+    };
+    loaders(ctx).events.load((), id, load).await
+}
+
+/// A webhook of this application.
+pub async fn webhook(ctx: &Context<'_>, id: Uuid) -> Result<Option<webhook::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { webhooks::by_id(&app, &principal, &ids).await };
+    loaders(ctx).webhooks.load((), id, load).await
+}
+
+/// Deliveries of a webhook.
+pub async fn deliveries_of(
+    ctx: &Context<'_>,
+    webhook: Uuid,
+    status: Option<DeliveryStatus>,
+    slice: Slice,
+) -> Result<Page<delivery::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(status, slice), ids: Vec<Uuid>| async move {
+        webhooks::deliveries(&app, &principal, &ids, status, slice).await
+    };
+    let page = loaders(ctx)
+        .deliveries_of
+        .load((status, slice), webhook, load);
+    Ok(page.await?.unwrap_or_default())
+}
+
+/// The latest attempts of a delivery, oldest first.
+pub async fn attempts_of(ctx: &Context<'_>, delivery: Uuid) -> Result<Vec<attempt::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { webhooks::attempts(&app, &principal, &ids).await };
+    let attempts = loaders(ctx).attempts_of.load((), delivery, load);
+    Ok(attempts.await?.unwrap_or_default())
 }

@@ -15,9 +15,14 @@ use super::{
             DisableItemAutoSyncInput, DisableItemAutoSyncPayload, Item, SendItemMfaInput,
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
+        webhook::{
+            CreateWebhookInput, CreateWebhookPayload, DeleteWebhookInput, DeleteWebhookPayload,
+            Delivery, RetryDeliveryInput, RetryDeliveryPayload, RotateWebhookSecretInput,
+            RotateWebhookSecretPayload, UpdateWebhookInput, UpdateWebhookPayload, Webhook,
+        },
     },
 };
-use crate::{auth::token, item};
+use crate::{auth::token, item, webhook};
 
 /// Root fields that change something.
 pub struct Mutation;
@@ -106,6 +111,67 @@ impl Mutation {
         item::delete(app, principal, id).await?;
         Ok(DeleteItemPayload {
             deleted_item_id: input.item_id,
+        })
+    }
+
+    /// Registers an endpoint that is told of events by signed requests. Fails with INVALID_INPUT for an address that may not be reached, and when you have as many webhooks as you may. FORBIDDEN to connect tokens.
+    async fn create_webhook(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the webhook is made of.")] input: CreateWebhookInput,
+    ) -> Result<CreateWebhookPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let created = webhook::create(app, principal, input.into()).await?;
+        Ok(created.into())
+    }
+
+    /// Changes a webhook: what is left out stays as it is. Enabling it sends what waited. FORBIDDEN to connect tokens.
+    async fn update_webhook(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to change.")] input: UpdateWebhookInput,
+    ) -> Result<UpdateWebhookPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
+        let row = webhook::update(app, principal, id, input.into()).await?;
+        Ok(UpdateWebhookPayload {
+            webhook: Webhook(row),
+        })
+    }
+
+    /// Deletes a webhook with its secrets and deliveries; nothing more is sent. FORBIDDEN to connect tokens.
+    async fn delete_webhook(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which webhook.")] input: DeleteWebhookInput,
+    ) -> Result<DeleteWebhookPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
+        webhook::delete(app, principal, id).await?;
+        Ok(DeleteWebhookPayload {
+            deleted_webhook_id: input.webhook_id,
+        })
+    }
+
+    /// Gives a webhook a new secret. For 24 hours requests carry the signatures of both, so that you can change over. FORBIDDEN to connect tokens.
+    async fn rotate_webhook_secret(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which webhook.")] input: RotateWebhookSecretInput,
+    ) -> Result<RotateWebhookSecretPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
+        let created = webhook::rotate_secret(app, principal, id).await?;
+        Ok(created.into())
+    }
+
+    /// Sends a delivery again, now, whatever became of it, with the whole schedule before it. Fails with INVALID_INPUT once its event is no longer kept. FORBIDDEN to connect tokens.
+    async fn retry_delivery(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which delivery.")] input: RetryDeliveryInput,
+    ) -> Result<RetryDeliveryPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.delivery_id));
+        let row = webhook::retry_delivery(app, principal, id).await?;
+        Ok(RetryDeliveryPayload {
+            delivery: Delivery(row),
         })
     }
 }

@@ -29,6 +29,10 @@ pub enum List {
     Consents = 4,
     /// Connectors.
     Connectors = 5,
+    /// Webhooks.
+    Webhooks = 6,
+    /// Deliveries.
+    Deliveries = 7,
 }
 
 /// The cursor of a row.
@@ -55,7 +59,9 @@ fn key(list: List, cursor: &str) -> Result<Key> {
     };
     let id = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| Error::BadCursor);
     match list {
-        List::Items | List::Accounts | List::Consents => Ok(Key::Id(id(key)?)),
+        List::Items | List::Accounts | List::Consents | List::Webhooks | List::Deliveries => {
+            Ok(Key::Id(id(key)?))
+        }
         List::Transactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))

@@ -14,9 +14,10 @@ use super::{
         item::{self, Item, ItemConnection, ItemFilter},
         node::{self, Node},
         transaction::Transaction,
+        webhook::{self, Webhook, WebhookConnection},
     },
 };
-use crate::product::list;
+use crate::{product::list, webhook as webhooks};
 
 /// Root fields that read.
 pub struct Query;
@@ -136,6 +137,26 @@ impl Query {
         principal.require_api_key("read transactions")?;
         let mut found = list::transactions_by_id(app, principal, &[id]).await?;
         Ok(found.remove(&id).map(Transaction))
+    }
+
+    /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn webhooks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+    ) -> Result<WebhookConnection> {
+        webhook::list(ctx, first, after).await
+    }
+
+    /// A registered webhook; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn webhook(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The webhook's id.")] id: ID,
+    ) -> Result<Option<Webhook>> {
+        let row = webhooks::find(ctx.app(), ctx.principal()?, uuid(&id)).await?;
+        Ok(row.map(Webhook))
     }
 
     /// The log of what happened, oldest first. Its cursors are those of the subscriptions. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -9,11 +9,15 @@ pub mod delivery;
 pub mod egress;
 mod keyring;
 mod lanes;
+mod list;
 mod registration;
 pub mod schedule;
 pub mod signature;
 
-pub use self::registration::{
-    Created, NewWebhook, WebhookUpdate, attempts, create, delete, deliveries, events_of, find,
-    find_delivery, list, retry_delivery, rotate_secret, update,
+pub use self::{
+    list::{attempts, by_id, deliveries, deliveries_by_id, list},
+    registration::{
+        Created, NewWebhook, WebhookUpdate, create, delete, events_of, find, find_delivery,
+        retry_delivery, rotate_secret, update,
+    },
 };

@@ -8,13 +8,13 @@ use std::{
 };
 
 use entity::{
-    application, attempt, delivery, event,
+    application, delivery, event,
     kind::{DeliveryStatus, EventType},
     webhook,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
-    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -44,8 +44,6 @@ const DESCRIPTION_CHARS_MAX: usize = 500;
 const HEADERS_MAX: usize = 20;
 /// Longest value of a static header.
 const HEADER_BYTES_MAX: usize = 4_096;
-/// Most attempts that are shown of one delivery.
-const ATTEMPTS_SHOWN: usize = 50;
 /// Most deliveries that one transaction removes.
 const BATCH: usize = 1_000;
 
@@ -298,23 +296,6 @@ pub async fn find(app: &App, principal: &Principal, id: Uuid) -> Result<Option<w
         .await?)
 }
 
-/// Registrations of this application behind `after`, oldest first.
-pub async fn list(
-    app: &App,
-    principal: &Principal,
-    after: Option<Uuid>,
-    limit: u64,
-) -> Result<Vec<webhook::Model>> {
-    principal.require_api_key("see webhooks")?;
-    let mut select = webhook::Entity::owned_by(principal.application)
-        .order_by_asc(webhook::Column::Id)
-        .limit(limit);
-    if let Some(after) = after {
-        select = select.filter(webhook::Column::Id.gt(after));
-    }
-    Ok(select.all(app.db.read()).await?)
-}
-
 /// The events that a registration gets.
 pub fn events_of(webhook: &webhook::Model) -> Vec<EventType> {
     webhook
@@ -339,34 +320,6 @@ pub async fn find_delivery(
         .filter(delivery::Column::Id.eq(id))
         .one(app.db.read())
         .await?)
-}
-
-/// Deliveries of a registration, newest first, on from behind `after`.
-pub async fn deliveries(
-    app: &App,
-    principal: &Principal,
-    webhook: Uuid,
-    status: Option<DeliveryStatus>,
-    after: Option<Uuid>,
-    limit: u64,
-) -> Result<Vec<delivery::Model>> {
-    principal.require_api_key("see deliveries")?;
-    let application = principal.application;
-    db::delivery::of_webhook(&app.db, application, webhook, status, after, limit).await
-}
-
-/// The last attempts of each of some deliveries, oldest first.
-pub async fn attempts(
-    app: &App,
-    principal: &Principal,
-    deliveries: &[Uuid],
-) -> Result<Vec<attempt::Model>> {
-    principal.require_api_key("see deliveries")?;
-    let rows = db::delivery::attempts_of(&app.db, deliveries, ATTEMPTS_SHOWN).await?;
-    Ok(rows
-        .into_iter()
-        .filter(|row| row.application_id == principal.application)
-        .collect())
 }
 
 /// Makes a delivery due now, whatever became of it, with the whole schedule before it. One that is being sent at this

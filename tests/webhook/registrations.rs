@@ -1,5 +1,7 @@
 //! Registrations: secrets, changes, limits, and who may make them.
 
+use std::collections::HashMap;
+
 use entity::{
     attempt, data_key, delivery,
     kind::{DeliveryStatus, EventType},
@@ -7,11 +9,13 @@ use entity::{
 use ponte::{
     auth::{ConnectToken, Principal, PrincipalKind},
     clock::Timestamp,
+    db::page::Slice,
     error::Error,
     item::Change,
     webhook::{self, NewWebhook, WebhookUpdate},
 };
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::harness::{World, on_both};
@@ -265,15 +269,16 @@ async fn a_delivery_is_sent_again_on_request_whatever_became_of_it() {
         world.deliver().await;
         let failed = world.only_delivery().await;
         assert_eq!(failed.status, DeliveryStatus::Failed);
-        let listed = webhook::deliveries(
-            &world.app,
-            &world.principal,
-            id,
-            Some(DeliveryStatus::Failed),
-            None,
-            10,
+        let data = world
+            .data(
+                "query($id: ID!) { webhook(id: $id) { deliveries(status: FAILED) { nodes { id status nextAttemptAt } } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        assert_eq!(
+            data["webhook"]["deliveries"]["nodes"],
+            json!([{ "id": failed.id, "status": "FAILED", "nextAttemptAt": null }])
         );
-        assert_eq!(listed.await.unwrap(), vec![failed.clone()]);
         let what = WebhookUpdate {
             enabled: Change::Set(Some(true)),
             ..WebhookUpdate::default()
@@ -291,8 +296,7 @@ async fn a_delivery_is_sent_again_on_request_whatever_became_of_it() {
             let delivery = world.only_delivery().await;
             assert_eq!(delivery.status, DeliveryStatus::Succeeded);
             assert_eq!(delivery.attempts, 1, "the schedule begins anew");
-            let made = webhook::attempts(&world.app, &world.principal, &[failed.id]).await;
-            assert_eq!(made.unwrap().len(), attempts);
+            assert_eq!(world.attempts().await.len(), attempts);
         }
         entity::event::Entity::delete_many()
             .exec(world.app.db.write())
@@ -371,6 +375,21 @@ async fn what_cannot_be_used_is_refused_by_field_and_never_repeated() {
     .await;
 }
 
+const SLICE: Slice = Slice {
+    after: None,
+    before: None,
+    limit: 10,
+    backward: false,
+};
+
+fn of<T: Default>(id: Uuid, found: Result<HashMap<Uuid, T>, Error>) -> Result<T, Error> {
+    Ok(found?.remove(&id).unwrap_or_default())
+}
+
+fn options<T>(found: HashMap<Uuid, T>) -> HashMap<Uuid, Option<T>> {
+    found.into_iter().map(|(id, row)| (id, Some(row))).collect()
+}
+
 /// What every operation answers to a principal who asks about things of another.
 async fn asked_by(world: &World, who: &Principal, webhook: Uuid, delivery: Uuid) -> Vec<String> {
     let app = &world.app;
@@ -392,9 +411,25 @@ async fn asked_by(world: &World, who: &Principal, webhook: Uuid, delivery: Uuid)
     vec![
         found(webhook::find(app, who, webhook).await),
         found(webhook::find_delivery(app, who, delivery).await),
-        listed(webhook::list(app, who, None, 10).await),
-        listed(webhook::deliveries(app, who, webhook, None, None, 10).await),
-        listed(webhook::attempts(app, who, &[delivery]).await),
+        listed(webhook::list(app, who, SLICE).await.map(|page| page.rows)),
+        listed(
+            of(
+                webhook,
+                webhook::deliveries(app, who, &[webhook], None, SLICE).await,
+            )
+            .map(|page| page.rows),
+        ),
+        listed(of(delivery, webhook::attempts(app, who, &[delivery]).await)),
+        found(of(
+            webhook,
+            webhook::by_id(app, who, &[webhook]).await.map(options),
+        )),
+        found(of(
+            delivery,
+            webhook::deliveries_by_id(app, who, &[delivery])
+                .await
+                .map(options),
+        )),
         answer(webhook::retry_delivery(app, who, delivery).await),
         answer(webhook::update(app, who, webhook, WebhookUpdate::default()).await),
         answer(webhook::rotate_secret(app, who, webhook).await),
@@ -423,7 +458,7 @@ async fn connect_tokens_may_do_nothing_and_other_applications_find_nothing() {
         };
         assert_eq!(
             asked_by(&world, &token, id, delivery).await,
-            ["FORBIDDEN"; 9]
+            ["FORBIDDEN"; 11]
         );
         let refused = webhook::create(&world.app, &token, with_headers(&receiver.url, &[])).await;
         assert_eq!(refused.err().map(|error| error.code()), Some("FORBIDDEN"));
@@ -434,6 +469,8 @@ async fn connect_tokens_may_do_nothing_and_other_applications_find_nothing() {
             "0 rows",
             "0 rows",
             "0 rows",
+            "null",
+            "null",
             "NOT_FOUND",
             "NOT_FOUND",
             "NOT_FOUND",
@@ -453,7 +490,8 @@ async fn connect_tokens_may_do_nothing_and_other_applications_find_nothing() {
         assert_eq!(
             asked_by(&world, &world.principal, id, delivery).await,
             [
-                "found", "found", "1 rows", "1 rows", "1 rows", "done", "done", "done", "done"
+                "found", "found", "1 rows", "1 rows", "1 rows", "found", "found", "done", "done",
+                "done", "done"
             ]
         );
     })

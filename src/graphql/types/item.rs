@@ -555,7 +555,8 @@ impl From<UpdateItemInput> for ItemUpdate {
     }
 }
 
-fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+/// What an input says of a field that can be cleared.
+pub(super) fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,
         MaybeUndefined::Null => Change::Set(None),

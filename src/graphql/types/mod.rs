@@ -10,3 +10,4 @@ pub mod item;
 pub mod node;
 pub mod product;
 pub mod transaction;
+pub mod webhook;

@@ -17,6 +17,7 @@ use super::{
     identity::Identity,
     item::Item,
     transaction::Transaction,
+    webhook::{Delivery, Webhook},
 };
 use crate::{
     app::App,
@@ -26,6 +27,7 @@ use crate::{
     event::log,
     item,
     product::list,
+    webhook,
 };
 
 /// Anything that has an id.
@@ -50,6 +52,10 @@ pub enum Node {
     Consent(Consent),
     /// What happened.
     Event(Event),
+    /// An endpoint.
+    Webhook(Webhook),
+    /// An event for an endpoint.
+    Delivery(Delivery),
 }
 
 /// What has these ids, in their order; null where this principal has no such thing.
@@ -142,6 +148,22 @@ async fn load(app: &App, principal: &Principal, ids: &[Uuid]) -> OwnResult<HashM
                 let found = log::by_id(app, owner, &ids).await?;
                 let event = |row| Node::Event(Event::new(app, Arc::new(row)));
                 nodes.extend(found.into_iter().map(|(id, row)| (id, event(row))));
+            }
+            "webhook" => {
+                let found = webhook::by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Webhook(row.into()))),
+                );
+            }
+            "delivery" => {
+                let found = webhook::deliveries_by_id(app, principal, &ids).await?;
+                nodes.extend(
+                    found
+                        .into_iter()
+                        .map(|(id, row)| (id, Node::Delivery(row.into()))),
+                );
             }
             _ => {}
         }

@@ -1,0 +1,174 @@
+//! Registrations and deliveries as clients read them: in pages, and by id. Only for an application's servers.
+
+use std::collections::HashMap;
+
+use entity::{attempt, delivery, kind::DeliveryStatus, webhook};
+use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    auth::Principal,
+    db::page::{self, Conditions, Key, Page, Row, Slice, Source},
+    error::Result,
+};
+
+/// Most attempts that are shown of one delivery.
+const ATTEMPTS_SHOWN: usize = 50;
+
+const WEBHOOKS: Source = Source {
+    table: "webhook",
+    columns: &["*"],
+    primary: "id",
+    parent: "application_id",
+    order: &["id"],
+    descending: false,
+};
+
+const DELIVERIES: Source = Source {
+    table: "delivery",
+    columns: &["*"],
+    primary: "id",
+    parent: "webhook_id",
+    order: &["id"],
+    descending: true,
+};
+
+const ATTEMPTS: Source = Source {
+    table: "attempt",
+    columns: &["*"],
+    primary: "id",
+    parent: "delivery_id",
+    order: &["id"],
+    descending: false,
+};
+
+impl Row for webhook::Model {
+    fn read(row: &QueryResult) -> Result<Self> {
+        Ok(Self::from_query_result(row, "")?)
+    }
+
+    fn key(&self) -> Key {
+        Key::Id(self.id)
+    }
+}
+
+impl Row for delivery::Model {
+    fn read(row: &QueryResult) -> Result<Self> {
+        Ok(Self::from_query_result(row, "")?)
+    }
+
+    fn key(&self) -> Key {
+        Key::Id(self.id)
+    }
+}
+
+impl Row for attempt::Model {
+    fn read(row: &QueryResult) -> Result<Self> {
+        Ok(Self::from_query_result(row, "")?)
+    }
+
+    fn key(&self) -> Key {
+        Key::Id(self.id)
+    }
+}
+
+/// A page of an application's registrations, oldest first.
+pub async fn list(app: &App, principal: &Principal, slice: Slice) -> Result<Page<webhook::Model>> {
+    principal.require_api_key("see webhooks")?;
+    let owner = principal.application;
+    let mut pages = page::of_parents(
+        &app.db,
+        WEBHOOKS,
+        &[owner],
+        &Conditions::default(),
+        slice,
+        |row: &webhook::Model| row.application_id,
+    )
+    .await?;
+    Ok(pages.remove(&owner).unwrap_or_default())
+}
+
+/// Registrations of an application by id.
+pub async fn by_id(
+    app: &App,
+    principal: &Principal,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, webhook::Model>> {
+    principal.require_api_key("see webhooks")?;
+    let rows = webhook::Entity::owned_by(principal.application)
+        .filter(webhook::Column::Id.is_in(ids.iter().copied()))
+        .all(app.db.read())
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Deliveries of an application by id.
+pub async fn deliveries_by_id(
+    app: &App,
+    principal: &Principal,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, delivery::Model>> {
+    principal.require_api_key("see deliveries")?;
+    let rows = delivery::Entity::owned_by(principal.application)
+        .filter(delivery::Column::Id.is_in(ids.iter().copied()))
+        .all(app.db.read())
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Deliveries of each of some registrations, newest first.
+pub async fn deliveries(
+    app: &App,
+    principal: &Principal,
+    webhooks: &[Uuid],
+    status: Option<DeliveryStatus>,
+    slice: Slice,
+) -> Result<HashMap<Uuid, Page<delivery::Model>>> {
+    principal.require_api_key("see deliveries")?;
+    let mut conditions = Conditions::default();
+    conditions.equal("application_id", Some(principal.application));
+    if let Some(status) = status {
+        // Not bound: a partial index is found by its words.
+        conditions.add(format!("x.status = '{status}'"), Vec::new());
+    }
+    page::of_parents(
+        &app.db,
+        DELIVERIES,
+        webhooks,
+        &conditions,
+        slice,
+        |row: &delivery::Model| row.webhook_id.unwrap_or_default(),
+    )
+    .await
+}
+
+/// The latest attempts of each of some deliveries, oldest first.
+pub async fn attempts(
+    app: &App,
+    principal: &Principal,
+    deliveries: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<attempt::Model>>> {
+    principal.require_api_key("see deliveries")?;
+    let mut conditions = Conditions::default();
+    conditions.equal("application_id", Some(principal.application));
+    let latest = Slice {
+        after: None,
+        before: None,
+        limit: ATTEMPTS_SHOWN,
+        backward: true,
+    };
+    let pages = page::of_parents(
+        &app.db,
+        ATTEMPTS,
+        deliveries,
+        &conditions,
+        latest,
+        |row: &attempt::Model| row.delivery_id,
+    )
+    .await?;
+    Ok(pages
+        .into_iter()
+        .map(|(delivery, page)| (delivery, page.rows))
+        .collect())
+}
