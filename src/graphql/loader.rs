@@ -7,9 +7,14 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     hash::Hash,
-    sync::{Arc, Mutex},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context as TaskContext, Poll, Wake, Waker},
 };
 
 use async_graphql::Context;
@@ -94,7 +99,7 @@ where
         let batches = Arc::downgrade(&self.0);
         let of = arguments.clone();
         let outcome = async move {
-            tokio::task::yield_now().await;
+            turn().await;
             let keys = batches
                 .upgrade()
                 .and_then(|batches| {
@@ -118,6 +123,45 @@ where
             },
         );
         outcome
+    }
+}
+
+/// Lets everything else of this task have its turn once. Siblings poll a batch as they join it, so being polled again
+/// means nothing here: only the runtime's own wake-up ends the wait. It comes at the end of the turn in a task; outside of
+/// one it comes at once, and batches are smaller.
+async fn turn() {
+    let turn = Arc::new(Turn::default());
+    let waker = Waker::from(turn.clone());
+    let mut yielded = pin!(tokio::task::yield_now());
+    let mut asked = false;
+    poll_fn(|cx| {
+        *turn.waiting.lock().expect("no panic while waiting") = Some(cx.waker().clone());
+        if !asked {
+            asked = true;
+            let _ = yielded.as_mut().poll(&mut TaskContext::from_waker(&waker));
+        }
+        if turn.over.load(Ordering::SeqCst) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[derive(Default)]
+struct Turn {
+    over: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.over.store(true, Ordering::SeqCst);
+        let waiting = self.waiting.lock().expect("no panic while waiting").take();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
     }
 }
 
