@@ -2,8 +2,10 @@
 
 mod auth;
 mod file;
+mod graph;
 mod layering;
 mod merge;
+mod schema;
 mod storm;
 mod support;
 mod sync;

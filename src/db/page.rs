@@ -97,24 +97,43 @@ pub trait Row: Sized {
     fn key(&self) -> Key;
 }
 
-/// Conditions on a row `x`: SQL with `?` for each value.
+/// What rows must be like, each column of the row `x` by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions(Vec<(String, Vec<Value>)>);
 
 impl Conditions {
-    /// Adds one.
-    pub fn add(&mut self, sql: impl Into<String>, values: Vec<Value>) {
-        self.0.push((sql.into(), values));
+    /// A column is this, if a value is given.
+    pub fn equal(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        self.compare(column, "=", value);
     }
 
-    /// Adds that a column is this, if a value is given.
-    pub fn equal(&mut self, column: &str, value: Option<impl Into<Value>>) {
+    /// A column is this or larger, if a value is given.
+    pub fn at_least(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        self.compare(column, ">=", value);
+    }
+
+    /// A column is this or smaller, if a value is given.
+    pub fn at_most(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        self.compare(column, "<=", value);
+    }
+
+    fn compare(&mut self, column: &str, operator: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
-            self.add(format!("x.{column} = ?"), vec![value.into()]);
+            self.add(format!("x.{column} {operator} ?"), vec![value.into()]);
         }
     }
 
-    /// Adds that a column is one of these, if any are given.
+    /// A column has no value.
+    pub fn null(&mut self, column: &str) {
+        self.add(format!("x.{column} IS NULL"), Vec::new());
+    }
+
+    /// A column has a value.
+    pub fn not_null(&mut self, column: &str) {
+        self.add(format!("x.{column} IS NOT NULL"), Vec::new());
+    }
+
+    /// A column is one of these, if a list is given.
     pub fn one_of<V: Into<Value>>(
         &mut self,
         column: &str,
@@ -123,12 +142,38 @@ impl Conditions {
         let Some(values) = values else { return };
         let values: Vec<Value> = values.into_iter().map(Into::into).collect();
         if values.is_empty() {
-            self.add("1 = 0", values);
+            self.add("1 = 0".to_owned(), values);
         } else {
             let places = vec!["?"; values.len()].join(", ");
             self.add(format!("x.{column} IN ({places})"), values);
         }
     }
+
+    /// A column contains this text literally, if one is given.
+    pub fn containing(&mut self, column: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            let condition = format!("x.{column} LIKE ? ESCAPE '\\'");
+            self.add(condition, vec![pattern(text).into()]);
+        }
+    }
+
+    fn add(&mut self, sql: String, values: Vec<Value>) {
+        self.0.push((sql, values));
+    }
+}
+
+/// The pattern of texts that contain this one literally.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// A statement in the making.
@@ -488,18 +533,4 @@ pub fn cut<R>(
         has_previous,
         has_next,
     }
-}
-
-/// The pattern of texts that contain this one literally; to be used with `ESCAPE '\'`.
-pub fn containing(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }

@@ -115,7 +115,7 @@ pub async fn list(
     slice: Slice,
 ) -> Result<Page<event::Model>> {
     let mut conditions = Conditions::default();
-    conditions.add("x.position IS NOT NULL", Vec::new());
+    conditions.not_null("position");
     conditions.equal("item_id", item);
     conditions.equal("client_user_id", client_user_id);
     let kinds = filter.kinds.as_ref();

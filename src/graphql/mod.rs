@@ -2,6 +2,11 @@
 //!
 //! All limits of the schema are here. The guard before it ([`crate::http::guard`]) has judged the document already.
 
+#![expect(
+    clippy::unused_async,
+    reason = "resolvers are async whether they wait or not"
+)]
+
 mod context;
 mod error;
 mod loader;

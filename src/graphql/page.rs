@@ -200,7 +200,8 @@ macro_rules! connection {
                 /// How many rows the whole list has with this filter, on all pages. Counted when asked for.
                 async fn total_count(&self, ctx: &async_graphql::Context<'_>) -> async_graphql::Result<i64> {
                     let count: &$count = &self.count;
-                    Ok(count.count(ctx).await?)
+                    let rows = count.count(ctx).await?;
+                    Ok(rows)
                 }
             )?
         }
@@ -210,7 +211,7 @@ macro_rules! connection {
 
         $(#[$edge_doc])*
         #[async_graphql::Object]
-        impl<'a> $edge<'a> {
+        impl $edge<'_> {
             /// Where this row stands: give it as `after` or `before` to read on from here.
             async fn cursor(&self) -> String {
                 use crate::graphql::page::Pointed as _;

@@ -49,10 +49,6 @@ impl Query {
     }
 
     /// What Items can be connected through, by ascending id, sandbox connectors included. At most 200 a page, 50 unless told.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments of a Relay connection"
-    )]
     async fn connectors(
         &self,
         ctx: &Context<'_>,
@@ -84,10 +80,6 @@ impl Query {
     }
 
     /// Your Items, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments of a Relay connection"
-    )]
     async fn items(
         &self,
         ctx: &Context<'_>,

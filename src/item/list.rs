@@ -81,7 +81,7 @@ pub async fn count(app: &App, principal: &Principal, filter: &ItemFilter) -> Res
 
 fn conditions(filter: &ItemFilter) -> Conditions {
     let mut conditions = Conditions::default();
-    conditions.add("x.deleted_at IS NULL", Vec::new());
+    conditions.null("deleted_at");
     conditions.equal("client_user_id", filter.client_user_id.as_deref());
     conditions.equal("connector_id", filter.connector);
     let statuses = filter.status.as_ref().map(|wanted| {

@@ -9,7 +9,7 @@ use entity::{
     account, consent, identity,
     kind::{AccountType, TransactionStatus, TransactionType},
 };
-use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult, Value};
+use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult};
 use uuid::Uuid;
 
 use super::text::fold;
@@ -286,22 +286,14 @@ impl TransactionFilter {
 
     fn conditions(&self, application: Uuid) -> Conditions {
         let mut conditions = owned_by(application);
-        let mut add = |condition: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                conditions.add(condition, vec![value]);
-            }
-        };
-        add("x.posted_on >= ?", self.from.map(Into::into));
-        add("x.posted_on <= ?", self.to.map(Into::into));
-        add("x.account_id = ?", self.account.map(Into::into));
-        add("x.status = ?", self.status.map(|it| it.as_str().into()));
-        add("x.kind = ?", self.kind.map(|it| it.as_str().into()));
-        add("x.created_at >= ?", self.created_from.map(|at| at.0.into()));
+        conditions.at_least("posted_on", self.from);
+        conditions.at_most("posted_on", self.to);
+        conditions.equal("account_id", self.account);
+        conditions.equal("status", self.status.map(TransactionStatus::as_str));
+        conditions.equal("kind", self.kind.map(TransactionType::as_str));
+        conditions.at_least("created_at", self.created_from.map(|at| at.0));
         let search = self.search.as_deref().map(fold);
-        add(
-            "x.search_text LIKE ? ESCAPE '\\'",
-            search.map(|text| page::containing(&text).into()),
-        );
+        conditions.containing("search_text", search.as_deref());
         conditions
     }
 }

@@ -103,10 +103,6 @@ impl Account {
     }
 
     /// Its movements, newest first. At most 500 a page, 50 unless told.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments of a Relay connection"
-    )]
     async fn transactions(
         &self,
         ctx: &Context<'_>,
@@ -244,7 +240,7 @@ pub struct BankData<'a>(&'a Value);
 
 /// What only BANK accounts have, in the account's currency. What the institution does not tell is null.
 #[Object]
-impl<'a> BankData<'a> {
+impl BankData<'_> {
     /// What to give as the target of a transfer: bank, branch and number.
     async fn transfer_number(&self) -> Option<&str> {
         text(self.0, "transferNumber")
@@ -293,7 +289,7 @@ pub struct ReservedBalance<'a>(&'a Value);
 
 /// Part of a balance that is set aside (a savings pot) or held back (by a court). What the institution does not tell is null.
 #[Object]
-impl<'a> ReservedBalance<'a> {
+impl ReservedBalance<'_> {
     /// What the holder calls it.
     async fn name(&self) -> Option<&str> {
         text(self.0, "name")
@@ -317,7 +313,7 @@ pub struct ReservedAmount<'a>(&'a Value);
 
 /// An amount that is set aside. What the institution does not tell is null.
 #[Object]
-impl<'a> ReservedAmount<'a> {
+impl ReservedAmount<'_> {
     /// How much.
     async fn amount(&self) -> Option<Decimal> {
         decimal(self.0, "amount")
@@ -342,7 +338,7 @@ pub struct Remuneration<'a>(&'a Value);
 
 /// What an amount earns. What the institution does not tell is null; words are the institution's.
 #[Object]
-impl<'a> Remuneration<'a> {
+impl Remuneration<'_> {
     /// A fixed rate, as a fraction: 0.05 is 5 %.
     async fn pre_fixed_rate(&self) -> Option<Decimal> {
         decimal(self.0, "preFixedRate")
@@ -384,7 +380,7 @@ pub struct CreditData<'a>(&'a Value);
 
 /// What only CREDIT accounts have, in the account's currency. What the institution does not tell is null.
 #[Object]
-impl<'a> CreditData<'a> {
+impl CreditData<'_> {
     /// Tier of the card, such as `GOLD`.
     async fn level(&self) -> Option<&str> {
         text(self.0, "level")
@@ -498,7 +494,7 @@ pub struct AdditionalCard<'a>(&'a Value);
 
 /// A further card of a credit account.
 #[Object]
-impl<'a> AdditionalCard<'a> {
+impl AdditionalCard<'_> {
     /// Its last digits; null when the institution does not tell.
     async fn number(&self) -> Option<&str> {
         text(self.0, "number")
@@ -510,7 +506,7 @@ pub struct CreditLimit<'a>(&'a Value);
 
 /// The limit of one credit line. What the institution does not tell is null; words are the institution's.
 #[Object]
-impl<'a> CreditLimit<'a> {
+impl CreditLimit<'_> {
     /// `LIMITE_CREDITO_TOTAL` for the whole account, `LIMITE_CREDITO_MODALIDADE_OPERACAO` for one line.
     async fn credit_line_limit_type(&self) -> Option<&str> {
         text(self.0, "creditLineLimitType")

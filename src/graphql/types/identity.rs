@@ -112,7 +112,7 @@ pub struct Address<'a>(&'a Value);
 
 /// A postal address. What the institution does not tell is null.
 #[Object]
-impl<'a> Address<'a> {
+impl Address<'_> {
     /// All of it in one line.
     async fn full_address(&self) -> Option<&str> {
         text(self.0, "fullAddress")
@@ -170,7 +170,7 @@ pub struct PhoneNumber<'a>(&'a Value);
 
 /// A telephone number.
 #[Object]
-impl<'a> PhoneNumber<'a> {
+impl PhoneNumber<'_> {
     /// What it is used for, in the institution's words, such as `Personal`; null when it does not tell.
     #[graphql(name = "type")]
     async fn kind(&self) -> Option<&str> {
@@ -188,7 +188,7 @@ pub struct Email<'a>(&'a Value);
 
 /// An address of electronic mail.
 #[Object]
-impl<'a> Email<'a> {
+impl Email<'_> {
     /// What it is used for, in the institution's words, such as `Personal` or `Work`; null when it does not tell.
     #[graphql(name = "type")]
     async fn kind(&self) -> Option<&str> {

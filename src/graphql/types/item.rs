@@ -139,10 +139,6 @@ impl Item {
     }
 
     /// Its accounts and cards, oldest first. At most 200 a page, 50 unless told. A connect token may read some fields of them.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments of a Relay connection"
-    )]
     async fn accounts(
         &self,
         ctx: &Context<'_>,
@@ -164,10 +160,6 @@ impl Item {
     }
 
     /// The transactions of all its accounts, newest first. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments of a Relay connection"
-    )]
     async fn transactions(
         &self,
         ctx: &Context<'_>,

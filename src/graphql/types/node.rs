@@ -33,10 +33,6 @@ use crate::{
 /// Anything that has an id.
 #[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "Id", desc = "Identity."))]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few at a time, soon taken apart"
-)]
 pub enum Node {
     /// A user's connection.
     Item(Item),
