@@ -107,6 +107,11 @@ impl Conditions {
         self.compare(column, "=", value);
     }
 
+    /// A column is this word, written out instead of bound: a partial index is found by its words.
+    pub fn is(&mut self, column: &str, word: &'static str) {
+        self.add(format!("x.{column} = '{word}'"), Vec::new());
+    }
+
     /// A column is this or larger, if a value is given.
     pub fn at_least(&mut self, column: &str, value: Option<impl Into<Value>>) {
         self.compare(column, ">=", value);

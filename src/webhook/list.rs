@@ -129,8 +129,7 @@ pub async fn deliveries(
     let mut conditions = Conditions::default();
     conditions.equal("application_id", Some(principal.application));
     if let Some(status) = status {
-        // Not bound: a partial index is found by its words.
-        conditions.add(format!("x.status = '{status}'"), Vec::new());
+        conditions.is("status", status.as_str());
     }
     page::of_parents(
         &app.db,
