@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Applications, Attempts},
-    clock::{Clock, Rng},
+    clock::{Clock, Rng, Timestamp},
     config::{Config, sqlite_path},
     connector::Registry,
     db::{self, Db, Engine},
@@ -28,6 +28,9 @@ pub const BEAT: Duration = Duration::from_secs(2);
 const CLOCK_BEATS: u32 = 30;
 /// How often a node measures what waits.
 const QUEUE_BEATS: u32 = 5;
+
+/// How long a node is young: what it loses by then says nothing of what it was running.
+const YOUTH: Duration = Duration::from_secs(10);
 
 /// Everything a node consists of; cheap to clone.
 #[derive(Clone)]
@@ -61,6 +64,7 @@ pub struct Parts {
     pub wakes: Wakes,
     /// Moves at every beat, after the applications have been read again.
     pub beat: watch::Sender<u64>,
+    started_at: Timestamp,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -140,6 +144,7 @@ impl App {
         let log_id = log_id(&db, &clock, &rng).await?;
         let applications = Applications::default();
         applications.refresh(&db).await?;
+        let started_at = clock.now();
         Ok(Self(Arc::new(Parts {
             attempts: Attempts::new(config.secret_attempts_per_minute),
             egress: egress::Client::new(egress::Policy::new(config.webhook_allow_networks.clone()))
@@ -155,6 +160,7 @@ impl App {
             log_id,
             wakes: Wakes::default(),
             beat: watch::Sender::new(0),
+            started_at,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })))
@@ -185,6 +191,11 @@ impl App {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.tasks.spawn(work).await.map_err(Error::internal)?
+    }
+
+    /// Whether the node has only just started.
+    pub fn young(&self) -> bool {
+        self.clock.now().since(self.started_at) < YOUTH
     }
 
     /// Whether the node has not been asked to stop.

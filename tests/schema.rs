@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use async_graphql_parser::{
     parse_schema,
-    types::{FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition},
+    types::{
+        FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition,
+    },
 };
 use ponte::graphql;
 
@@ -183,6 +185,10 @@ fn what_the_contract_promises_is_served_as_promised() {
             }
         }
     }
-    assert!(promised.len() > 50, "only {} types were read", promised.len());
+    assert!(
+        promised.len() > 50,
+        "only {} types were read",
+        promised.len()
+    );
     assert!(missing.is_empty(), "promised, not served: {missing:#?}");
 }

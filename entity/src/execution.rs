@@ -35,6 +35,9 @@ pub struct Model {
     /// What the streams said they covered, per account.
     #[sea_orm(column_type = "JsonBinary")]
     pub covered: Json,
+    /// The accounts that have been merged, with what there is to say of each.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub merged: Json,
     /// Sealed session of the connector.
     pub session: Option<Vec<u8>>,
     /// Sealed answer of the user, until it is used.
@@ -52,6 +55,10 @@ pub struct Model {
     pub lease_until: Option<Timestamp>,
     /// Leases lost since the last recorded step.
     pub lost_leases: i32,
+    /// Whether its holder had only just started when it took it.
+    pub claimed_early: bool,
+    /// Leases lost by such holders since the last recorded step.
+    pub early_losses: i32,
     /// Why it failed.
     pub error_code: Option<ExecutionStatus>,
     /// When it was asked for.

@@ -9,24 +9,42 @@ use uuid::Uuid;
 use super::{Db, Engine};
 use crate::{clock::Timestamp, error::Result};
 
+/// Losses on young nodes after which an execution waits for one that has been up for a while.
+const MOST_EARLY_LOSSES: i32 = 3;
+
 /// Claims executions that are due, oldest first, each under a new epoch and for the length of a lease.
 ///
-/// One statement, so that two workers never claim the same one. A lease that somebody let run out is counted.
+/// One statement, so that two workers never claim the same one. A lease that somebody let run out is counted against
+/// the execution, unless its holder was `young`, that is, had only just started: where nodes are killed again and again,
+/// that says nothing of what they were running. After a few such losses only a node that has been up for a while takes
+/// the execution, and then it counts.
 pub async fn claim(
     db: &Db,
     now: Timestamp,
     lease: Duration,
+    young: bool,
     limit: usize,
 ) -> Result<Vec<execution::Model>> {
     let skip = skip_locked(db);
+    let only = if young {
+        format!(" AND early_losses < {MOST_EARLY_LOSSES}")
+    } else {
+        String::new()
+    };
     let sql = format!(
         "UPDATE execution SET epoch = epoch + 1, \
-           lost_leases = lost_leases + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END, \
-           lease_until = $1, due_at = $1, started_at = COALESCE(started_at, $2) \
-         WHERE id IN (SELECT id FROM execution WHERE ended_at IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3{skip}) \
+           lost_leases = lost_leases + CASE WHEN lease_until IS NULL OR claimed_early THEN 0 ELSE 1 END, \
+           early_losses = early_losses + CASE WHEN lease_until IS NOT NULL AND claimed_early THEN 1 ELSE 0 END, \
+           claimed_early = $4, lease_until = $1, due_at = $1, started_at = COALESCE(started_at, $2) \
+         WHERE id IN (SELECT id FROM execution WHERE ended_at IS NULL AND due_at <= $2{only} ORDER BY due_at LIMIT $3{skip}) \
          RETURNING *"
     );
-    let values = [now.plus(lease).0.into(), now.0.into(), limit_value(limit)];
+    let values = [
+        now.plus(lease).0.into(),
+        now.0.into(),
+        limit_value(limit),
+        young.into(),
+    ];
     let rows = db
         .write()
         .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))

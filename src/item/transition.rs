@@ -167,17 +167,19 @@ pub(crate) async fn save_execution(
 ) -> Result<()> {
     use execution::Column as C;
 
-    let set: [(C, Value); 13] = [
+    let set: [(C, Value); 15] = [
         (C::Status, execution.status.as_str().into()),
         (C::Products, execution.products.clone().into()),
         (C::Steps, execution.steps.clone().into()),
         (C::Covered, execution.covered.clone().into()),
+        (C::Merged, execution.merged.clone().into()),
         (C::Session, execution.session.clone().into()),
         (C::Answer, execution.answer.clone().into()),
         (C::QuestionAsked, execution.question_asked.into()),
         (C::DueAt, execution.due_at.0.into()),
         (C::LeaseUntil, execution.lease_until.map(|at| at.0).into()),
         (C::LostLeases, execution.lost_leases.into()),
+        (C::EarlyLosses, execution.early_losses.into()),
         (
             C::ErrorCode,
             execution.error_code.map(|code| code.as_str()).into(),

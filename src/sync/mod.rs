@@ -11,6 +11,7 @@ mod store;
 
 use std::{sync::Arc, time::Duration};
 
+use entity::execution;
 use tokio::sync::Semaphore;
 
 use crate::{app::App, db, error::Result};
@@ -27,14 +28,13 @@ pub async fn run(app: App) {
         };
         let free = slots.available_permits() + 1;
         drop(slot);
-        let claimed =
-            match db::execution::claim(&app.db, app.clock.now(), app.config.lease, free).await {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    app.log_and_pause("sync", &error).await;
-                    continue;
-                }
-            };
+        let claimed = match claim(&app, free).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                app.log_and_pause("sync", &error).await;
+                continue;
+            }
+        };
         if claimed.is_empty() {
             app.wakes.sync.wait(&app, BEAT).await;
             continue;
@@ -52,10 +52,15 @@ pub async fn run(app: App) {
     }
 }
 
+async fn claim(app: &App, limit: usize) -> Result<Vec<execution::Model>> {
+    let now = app.clock.now();
+    db::execution::claim(&app.db, now, app.config.lease, app.young(), limit).await
+}
+
 /// Claims what is due, runs all of it to its end or next pause, and says how many executions that were.
 pub async fn run_once(app: &App) -> Result<usize> {
     let limit = app.config.sync_concurrency;
-    let claimed = db::execution::claim(&app.db, app.clock.now(), app.config.lease, limit).await?;
+    let claimed = claim(app, limit).await?;
     let count = claimed.len();
     let runs: Vec<_> = claimed
         .into_iter()

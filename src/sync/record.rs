@@ -81,10 +81,7 @@ pub async fn record(
             let app = owner;
             let txn = app.db.begin().await?;
             let mut item = lock(&txn, &execution).await?;
-            let until = app.clock.now().plus(app.config.lease);
-            execution.lease_until = Some(until);
-            execution.due_at = until;
-            execution.lost_leases = 0;
+            prolong(&app, &mut execution);
             note(&txn, &app, &mut item, &mut execution, notes).await?;
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
             txn.commit().await?;
@@ -149,6 +146,44 @@ pub fn steps(execution: &execution::Model) -> Result<Vec<Step>> {
 /// What a run has covered.
 pub fn covered(execution: &execution::Model) -> Result<Vec<Coverage>> {
     serde_json::from_value(execution.covered.clone()).map_err(Error::internal)
+}
+
+/// An account that a run has merged, as the execution's row keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergedAccount {
+    /// Its key at the institution.
+    pub account: String,
+    /// Why it was left as it was, if so.
+    pub warning: Option<Warning>,
+}
+
+/// The accounts that a run has merged.
+pub fn merged(execution: &execution::Model) -> Result<Vec<MergedAccount>> {
+    serde_json::from_value(execution.merged.clone()).map_err(Error::internal)
+}
+
+/// Notes an account as merged, in the transaction that merges it. Like any recorded step it forgives lost leases.
+pub async fn note_merged(
+    txn: &DatabaseTransaction,
+    app: &App,
+    execution: &mut execution::Model,
+    account: String,
+    warning: Option<Warning>,
+) -> Result<()> {
+    let mut accounts = merged(execution)?;
+    accounts.push(MergedAccount { account, warning });
+    execution.merged = json!(accounts);
+    prolong(app, execution);
+    transition::save_execution(txn, execution).await
+}
+
+/// A recorded step holds the run for another lease.
+fn prolong(app: &App, execution: &mut execution::Model) {
+    let until = app.clock.now().plus(app.config.lease);
+    execution.lease_until = Some(until);
+    execution.due_at = until;
+    execution.lost_leases = 0;
+    execution.early_losses = 0;
 }
 
 /// Ends a run: per-product outcome on the Item, state, events; its uploads go with it.

@@ -119,10 +119,7 @@ async fn keep(app: &App, lease: &Lease, id: uuid::Uuid, epoch: i64) {
 
 async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Result<()> {
     if execution.lost_leases >= MOST_LOST_LEASES {
-        let code = match execution.status {
-            ExecutionStatus::Merging => ExecutionStatus::MergeError,
-            _ => ExecutionStatus::UnexpectedError,
-        };
+        let code = ExecutionStatus::UnexpectedError;
         return fail(app, execution, Failure::new(code, state::explanation(code))).await;
     }
     let item = item::Entity::owned_by(execution.application_id)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
-    connector::{Connector, SourceKind, Warning},
+    connector::{Connector, SourceKind},
     error::Result,
     event,
     item::{save, state::Signal},
@@ -20,25 +20,34 @@ use crate::{
     },
 };
 
-/// Merges account by account. A crash in between repeats what was merged, which changes and tells nothing.
+/// Merges account by account, each noted in its own transaction: a crash goes on with the next one.
 pub async fn merge(
     app: &App,
     lease: &Lease,
     connector: &Arc<dyn Connector>,
-    execution: execution::Model,
+    mut execution: execution::Model,
 ) -> Result<()> {
     let source = connector.descriptor().source;
     let steps = steps(&execution)?;
     let transactions = steps
         .iter()
         .any(|step| step.product == Product::Transactions && step.failure.is_none());
-    let mut warnings = Vec::new();
     for staged in account::staged(app.db.read(), execution.id).await? {
+        if record::merged(&execution)?
+            .iter()
+            .any(|one| one.account == staged.record.key)
+        {
+            continue;
+        }
         lease.check(app)?;
-        let warning = merge_account(app, &execution, staged, transactions, source).await?;
-        warnings.extend(warning.map(|warning| (Product::Transactions, warning)));
+        execution = merge_account(app, execution, staged, transactions, source).await?;
         app.wakes.relay.notify();
     }
+    let warnings = record::merged(&execution)?
+        .into_iter()
+        .filter_map(|one| one.warning)
+        .map(|warning| (Product::Transactions, warning))
+        .collect();
     let signal = if steps.iter().any(|step| step.failure.is_some()) {
         Signal::FinishedPartially
     } else {
@@ -50,14 +59,15 @@ pub async fn merge(
 
 async fn merge_account(
     app: &App,
-    execution: &execution::Model,
+    mut execution: execution::Model,
     staged: account::Staged,
     transactions: bool,
     source: SourceKind,
-) -> Result<Option<Warning>> {
-    let (owner, execution) = (app.clone(), execution.clone());
+) -> Result<execution::Model> {
+    let owner = app.clone();
     app.unit(async move {
         let app = owner;
+        let key = staged.record.key.clone();
         let txn = app.db.begin().await?;
         let mut item = record::lock(&txn, &execution).await?;
         let mut row = account::merge(&txn, &app, &execution, &staged).await?;
@@ -74,18 +84,19 @@ async fn merge_account(
                     event::append(&txn, &app, &mut item, events).await?;
                     save(&txn, &item).await?;
                 }
+                record::note_merged(&txn, &app, &mut execution, key, None).await?;
                 txn.commit().await?;
-                Ok(None)
             }
             Merged::Suspect { mark, warning } => {
                 txn.rollback().await?;
                 let txn = app.db.begin().await?;
                 record::lock(&txn, &execution).await?;
                 account::suspect(&txn, row.id, mark).await?;
+                record::note_merged(&txn, &app, &mut execution, key, Some(warning)).await?;
                 txn.commit().await?;
-                Ok(Some(warning))
             }
         }
+        Ok(execution)
     })
     .await
 }
