@@ -37,7 +37,7 @@ const LEASE: Duration = Duration::from_secs(45);
 /// How long requests under way may go on once the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Lanes that one statement walks along.
-const STEPS: usize = 1_000;
+const STEPS: usize = 100;
 
 /// Sends until the node stops, then waits a little for what is under way and hands the rest over.
 pub async fn run(app: App) {
