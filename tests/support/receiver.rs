@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     sync::{Arc, Mutex},
 };
 
@@ -163,7 +164,7 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         Answer::Echo => {
             let mut text = String::new();
             for (name, value) in &received.headers {
-                text += &format!("{name}: {}\n", value.to_str().unwrap());
+                writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
             }
             let escaped = serde_json::to_string(&text).unwrap();
             (status(500), format!("{text}\n{escaped}")).into_response()

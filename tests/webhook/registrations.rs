@@ -89,9 +89,9 @@ async fn headers_are_sent_sealed_and_shown_nowhere_even_when_an_endpoint_repeats
             .unwrap();
         world.emit(1, None).await;
         world.deliver().await;
-        let received = receiver.received();
+        let requests = receiver.received();
         assert_eq!(
-            received[0].header("authorization"),
+            requests[0].header("authorization"),
             "Bearer \"planted-secret\""
         );
         let attempts = world.attempts().await;
@@ -390,24 +390,27 @@ fn options<T>(found: HashMap<Uuid, T>) -> HashMap<Uuid, Option<T>> {
     found.into_iter().map(|(id, row)| (id, Some(row))).collect()
 }
 
+fn answer<T>(result: Result<T, Error>) -> String {
+    result.map_or_else(|error| error.code().to_owned(), |_| "done".to_owned())
+}
+
+fn found<T>(result: Result<Option<T>, Error>) -> String {
+    result.map_or_else(
+        |error| error.code().to_owned(),
+        |row| if row.is_some() { "found" } else { "null" }.to_owned(),
+    )
+}
+
+fn listed<T>(result: Result<Vec<T>, Error>) -> String {
+    result.map_or_else(
+        |error| error.code().to_owned(),
+        |rows| format!("{} rows", rows.len()),
+    )
+}
+
 /// What every operation answers to a principal who asks about things of another.
 async fn asked_by(world: &World, who: &Principal, webhook: Uuid, delivery: Uuid) -> Vec<String> {
     let app = &world.app;
-    fn answer<T>(result: Result<T, Error>) -> String {
-        result.map_or_else(|error| error.code().to_owned(), |_| "done".to_owned())
-    }
-    fn found<T>(result: Result<Option<T>, Error>) -> String {
-        result.map_or_else(
-            |error| error.code().to_owned(),
-            |row| if row.is_some() { "found" } else { "null" }.to_owned(),
-        )
-    }
-    fn listed<T>(result: Result<Vec<T>, Error>) -> String {
-        result.map_or_else(
-            |error| error.code().to_owned(),
-            |rows| format!("{} rows", rows.len()),
-        )
-    }
     vec![
         found(webhook::find(app, who, webhook).await),
         found(webhook::find_delivery(app, who, delivery).await),
