@@ -29,6 +29,11 @@ pub fn finish(response: &mut Response, request_id: &str) {
     }
 }
 
+/// Whether an error comes from an operation, and not from coercing or validating what was sent.
+pub(super) fn is_ours(error: &ServerError) -> bool {
+    error.source::<Error>().is_some()
+}
+
 fn code(shown: &mut ServerError) {
     let mut extensions = shown.extensions.take().unwrap_or_default();
     match shown.source::<Error>() {

@@ -1,20 +1,15 @@
 //! Relations, loaded for all parents of a level at once.
 //!
-//! A [`Batch`] collects the keys that sibling resolvers ask for with equal arguments, lets every sibling register by
-//! yielding once, and runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
+//! A [`Batch`] collects the keys that sibling resolvers ask for with equal arguments, until the end of the [`Turn`], and
+//! runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
 //! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
 
 use std::{
     collections::HashMap,
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     hash::Hash,
-    pin::pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context as TaskContext, Poll, Wake, Waker},
+    sync::{Arc, Mutex},
 };
 
 use async_graphql::Context;
@@ -29,7 +24,7 @@ use futures_util::{
 };
 use uuid::Uuid;
 
-use super::ContextExt as _;
+use super::{ContextExt as _, turn::Turn};
 use crate::{
     db::page::{Page, Slice},
     error::{Error, Result},
@@ -53,12 +48,9 @@ struct Open<K, V> {
 }
 
 /// Collects keys of values that are loaded with equal arguments.
-struct Batch<A, K, V>(Arc<Mutex<HashMap<A, Open<K, V>>>>);
-
-impl<A, K, V> Default for Batch<A, K, V> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
+struct Batch<A, K, V> {
+    open: Arc<Mutex<HashMap<A, Open<K, V>>>>,
+    turn: Turn,
 }
 
 impl<A, K, V> Batch<A, K, V>
@@ -67,6 +59,13 @@ where
     K: Copy + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + 'static,
 {
+    fn new(turn: &Turn) -> Self {
+        Self {
+            open: Arc::default(),
+            turn: turn.clone(),
+        }
+    }
+
     /// The value of a key; `load` is called for the first of those who wait together.
     async fn load<F, L>(&self, arguments: A, key: K, load: L) -> Result<Option<V>>
     where
@@ -91,15 +90,15 @@ where
         F: Future<Output = Result<HashMap<K, V>>> + Send,
         L: FnOnce(A, Vec<K>) -> F + Send + 'static,
     {
-        let mut open = self.0.lock().expect("no panic while joining");
+        let mut open = self.open.lock().expect("no panic while joining");
         if let Some(batch) = open.get_mut(&arguments) {
             batch.keys.push(key);
             return batch.outcome.clone();
         }
-        let batches = Arc::downgrade(&self.0);
+        let (batches, turn) = (Arc::downgrade(&self.open), self.turn.end());
         let of = arguments.clone();
         let outcome = async move {
-            turn().await;
+            turn.await;
             let keys = batches
                 .upgrade()
                 .and_then(|batches| {
@@ -123,45 +122,6 @@ where
             },
         );
         outcome
-    }
-}
-
-/// Lets everything else of this task have its turn once. Siblings poll a batch as they join it, so being polled again
-/// means nothing here: only the runtime's own wake-up ends the wait. It comes at the end of the turn in a task; outside of
-/// one it comes at once, and batches are smaller.
-async fn turn() {
-    let turn = Arc::new(Turn::default());
-    let waker = Waker::from(turn.clone());
-    let mut yielded = pin!(tokio::task::yield_now());
-    let mut asked = false;
-    poll_fn(|cx| {
-        *turn.waiting.lock().expect("no panic while waiting") = Some(cx.waker().clone());
-        if !asked {
-            asked = true;
-            let _ = yielded.as_mut().poll(&mut TaskContext::from_waker(&waker));
-        }
-        if turn.over.load(Ordering::SeqCst) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
-}
-
-#[derive(Default)]
-struct Turn {
-    over: AtomicBool,
-    waiting: Mutex<Option<Waker>>,
-}
-
-impl Wake for Turn {
-    fn wake(self: Arc<Self>) {
-        self.over.store(true, Ordering::SeqCst);
-        let waiting = self.waiting.lock().expect("no panic while waiting").take();
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
     }
 }
 
@@ -189,7 +149,6 @@ impl std::error::Error for Told {
 }
 
 /// The batches of one request.
-#[derive(Default)]
 pub struct Loaders {
     items: Batch<(), Uuid, item::Model>,
     accounts: Batch<(), Uuid, account::Model>,
@@ -203,6 +162,26 @@ pub struct Loaders {
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+}
+
+impl Loaders {
+    /// Empty ones, for what runs in these turns.
+    pub fn new(turn: &Turn) -> Self {
+        Self {
+            items: Batch::new(turn),
+            accounts: Batch::new(turn),
+            identities: Batch::new(turn),
+            accounts_of: Batch::new(turn),
+            consents_of: Batch::new(turn),
+            transactions_of: Batch::new(turn),
+            events: Batch::new(turn),
+            webhooks: Batch::new(turn),
+            deliveries_of: Batch::new(turn),
+            attempts_of: Batch::new(turn),
+            account_counts: Batch::new(turn),
+            transaction_counts: Batch::new(turn),
+        }
+    }
 }
 
 fn loaders<'a>(ctx: &Context<'a>) -> &'a Loaders {

@@ -1,6 +1,6 @@
 //! The graph: what clients see. Translates between the public schema and the operations; decides nothing itself.
 //!
-//! All limits of the schema are here. The guard before it ([`crate::http::guard`]) has judged the document already.
+//! All limits of the schema are here; the transport's guard has judged the document before.
 
 #![expect(
     clippy::unused_async,
@@ -11,18 +11,19 @@ mod context;
 mod error;
 mod loader;
 mod mutation;
+mod nulls;
 mod page;
 mod query;
 mod scalar;
 mod subscription;
+mod turn;
 pub mod types;
 
 use std::sync::Arc;
 
-use async_graphql::{Data, Request, Response, Schema, SchemaBuilder};
-use futures_util::stream::BoxStream;
+use async_graphql::{Request, Response, Schema, SchemaBuilder, parser::types::ExecutableDocument};
+use futures_util::{StreamExt as _, stream::BoxStream};
 
-use self::loader::Loaders;
 pub use self::{
     context::{Asking, ContextExt},
     error::finish,
@@ -30,6 +31,7 @@ pub use self::{
     query::Query,
     subscription::Subscription,
 };
+use self::{loader::Loaders, nulls::Types, turn::Turn};
 use crate::app::App;
 
 /// Rows of a page unless the client tells.
@@ -45,35 +47,58 @@ const MOST_COMPLEXITY: usize = 2_500;
 
 /// The executable schema.
 #[derive(Clone)]
-pub struct Graph(Schema<Query, Mutation, Subscription>);
+pub struct Graph {
+    schema: Schema<Query, Mutation, Subscription>,
+    types: Arc<Types>,
+}
 
 impl Graph {
     /// Runs a query or a mutation. The request's data holds an [`Asking`].
     pub async fn execute(&self, request: impl Into<Request>) -> Response {
-        self.0
-            .execute(request.into().data(Loaders::default()))
-            .await
+        let (request, asked, turn) = prepared(request.into());
+        let mut response = turn.run(self.schema.execute(request)).await;
+        self.put_nulls(asked.as_ref(), &mut response);
+        response
     }
 
     /// Runs a subscription, or anything else as a stream of one answer. The request's data holds an [`Asking`].
     pub fn execute_stream(&self, request: impl Into<Request>) -> BoxStream<'static, Response> {
-        self.execute_stream_with_session_data(request, Arc::default())
+        let (request, asked, turn) = prepared(request.into());
+        let graph = self.clone();
+        let answers = turn.stream(self.schema.execute_stream(request));
+        let answers = answers.map(move |mut response| {
+            graph.put_nulls(asked.as_ref(), &mut response);
+            response
+        });
+        answers.boxed()
     }
 
-    /// The same with data that all requests of a socket share.
-    pub fn execute_stream_with_session_data(
-        &self,
-        request: impl Into<Request>,
-        session: Arc<Data>,
-    ) -> BoxStream<'static, Response> {
-        let request = request.into().data(Loaders::default());
-        self.0.execute_stream_with_session_data(request, session)
+    fn put_nulls(&self, asked: Option<&Asked>, response: &mut Response) {
+        if let Some((document, name)) = asked {
+            self.types.put(document, name.as_deref(), response);
+        }
     }
+}
+
+/// A document, and which of its operations is asked for.
+type Asked = (ExecutableDocument, Option<String>);
+
+/// A request with its loaders, and what it asks, unless that cannot be read.
+fn prepared(request: Request) -> (Request, Option<Asked>, Turn) {
+    let turn = Turn::default();
+    let mut request = request.data(Loaders::new(&turn));
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().ok().cloned();
+    let asked = document.map(|document| (document, name));
+    (request, asked, turn)
 }
 
 /// Builds the schema over a node.
 pub fn build(app: App) -> Graph {
-    Graph(builder().data(app).finish())
+    Graph {
+        schema: builder().data(app).finish(),
+        types: Arc::new(Types::read(&sdl())),
+    }
 }
 
 /// The public schema, as text. Needs no node.

@@ -15,6 +15,7 @@ use crate::{clock::Timestamp, money::Amount};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime(pub Timestamp);
 
+/// An instant in RFC 3339, in UTC with milliseconds: `2026-01-31T10:00:00.000Z`. Other offsets are accepted as input.
 #[Scalar(
     name = "DateTime",
     specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339"
@@ -40,6 +41,7 @@ impl ScalarType for DateTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date(pub NaiveDate);
 
+/// A calendar day: `2026-01-31`.
 #[Scalar(
     name = "Date",
     specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339"
@@ -65,6 +67,7 @@ impl ScalarType for Date {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal(pub Amount);
 
+/// An exact decimal number as text, with two to nine decimals: `"-1234.56"`. Never a float, never rounded.
 #[Scalar(name = "Decimal")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {

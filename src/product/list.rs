@@ -44,7 +44,7 @@ impl Row for account::Model {
     }
 }
 
-/// Accounts of Items that the principal has been shown, by id.
+/// Accounts of Items that the principal has been shown, oldest first.
 pub async fn accounts(
     app: &App,
     application: Uuid,
