@@ -34,7 +34,7 @@ async fn store(
     test: &TestApp,
     account: &account::Model,
     posted_on: &str,
-    text: &str,
+    description: &str,
     change: impl FnOnce(&mut transaction::Model),
 ) -> Uuid {
     let app = &test.app;
@@ -51,9 +51,9 @@ async fn store(
         provider_id: None,
         date: Timestamp(0),
         posted_on: day(posted_on),
-        description: text.to_owned(),
+        description: description.to_owned(),
         description_raw: None,
-        search_text: ponte::product::text::fold(text),
+        search_text: ponte::product::text::fold(description),
         amount_units: -12,
         amount_nanos: -340_000_000,
         account_amount_units: None,
@@ -216,7 +216,7 @@ async fn filters_hold_together_and_searches_know_no_case_or_accents() {
             row.status = TransactionStatus::Pending;
         })
         .await;
-        test.advance(Duration::from_secs(60));
+        test.advance(Duration::from_mins(1));
         store(&test, &account, "2026-01-04", "1000 naturals", |_| {}).await;
         let later = test.app.clock.now().to_string();
         for (filter, expected) in [
@@ -582,7 +582,7 @@ async fn in_an_update_what_is_left_out_stays_and_null_clears() {
     .await;
 }
 
-async fn follow(
+fn follow(
     test: &TestApp,
     principal: &Principal,
     document: &str,
@@ -623,7 +623,7 @@ async fn a_subscription_tells_what_was_missed_and_then_what_happens() {
         let document = format!(
             "subscription {{ itemUpdated(itemId: \"{item}\", after: \"{cursor}\") {{ cursor event {{ id cursor type name itemSequence clientUserId triggeredBy payload }} item {{ id status accounts {{ totalCount }} }} }} }}"
         );
-        let mut stream = follow(&test, &test.principal, &document).await;
+        let mut stream = follow(&test, &test.principal, &document);
         let expected = test.events(item).await.len();
         let mut cursors = Vec::new();
         for n in 0..expected {
@@ -659,8 +659,7 @@ async fn a_subscription_tells_what_was_missed_and_then_what_happens() {
             &test,
             &test.principal,
             &format!("subscription {{ events(after: \"{cursor}\", filter: {{ types: [ITEM_CREATED, ITEM_DELETED] }}) {{ type itemId item {{ id }} }} }}"),
-        )
-        .await;
+        );
         let kinds: Vec<Value> = vec![next(&mut all).await, next(&mut all).await, next(&mut all).await]
             .into_iter()
             .map(|answer| answer["data"]["events"]["type"].clone())
@@ -689,14 +688,14 @@ async fn nobody_follows_what_they_may_not_see() {
             (&test.principal, format!("subscription {{ itemUpdated(after: \"{future}\") {{ cursor }} }}"), "BAD_CURSOR"),
             (&test.principal, "subscription { itemUpdated(itemId: \"x\") { cursor } }".to_owned(), "NOT_FOUND"),
         ] {
-            let mut stream = follow(&test, principal, &document).await;
+            let mut stream = follow(&test, principal, &document);
             let answer = next(&mut stream).await;
             assert_eq!(code_of(&answer), code, "{document}");
             assert_eq!(answer["data"], Value::Null, "{document}");
         }
 
         // A connect token follows the Items made with it.
-        let mut stream = follow(&test, &token, "subscription { itemUpdated { event { type } item { id } } }").await;
+        let mut stream = follow(&test, &token, "subscription { itemUpdated { event { type } item { id } } }");
         let waiting = tokio::spawn(async move { next(&mut stream).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         let created = test

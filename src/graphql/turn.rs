@@ -19,29 +19,38 @@ use futures_util::{Stream, stream};
 /// How often a tree that wakes itself is polled before others get their chance.
 const ROUNDS: usize = 32;
 
-/// Who waits for the end of a turn.
+/// The present turn of a tree, and who waits for its end.
 #[derive(Clone, Default)]
-pub struct Turn(Arc<Mutex<Vec<Waker>>>);
+pub struct Turn(Arc<Mutex<Present>>);
+
+#[derive(Default)]
+struct Present {
+    number: u64,
+    waiting: Vec<Waker>,
+}
 
 impl Turn {
-    /// Returns when the turn has ended.
+    /// Returns when the turn has ended in which this was first polled.
     pub fn end(&self) -> impl Future<Output = ()> + Send + use<> {
         let turn = self.clone();
-        let mut joined = false;
+        let mut begun = None;
         poll_fn(move |context| {
-            if joined {
+            let mut present = turn.0.lock().expect("no panic while waiting");
+            if *begun.get_or_insert(present.number) < present.number {
                 return Poll::Ready(());
             }
-            joined = true;
-            let mut waiting = turn.0.lock().expect("no panic while waiting");
-            waiting.push(context.waker().clone());
+            present.waiting.push(context.waker().clone());
             Poll::Pending
         })
     }
 
     /// Ends the turn; `false` when nobody waits for that.
     fn finish(&self) -> bool {
-        let waiting = std::mem::take(&mut *self.0.lock().expect("no panic while waiting"));
+        let waiting = {
+            let mut present = self.0.lock().expect("no panic while waiting");
+            present.number += 1;
+            std::mem::take(&mut present.waiting)
+        };
         let any = !waiting.is_empty();
         waiting.into_iter().for_each(Waker::wake);
         any
@@ -151,7 +160,15 @@ mod tests {
                 let (turn, log) = (&turn, &log);
                 let leaves = (0..3).map(move |leaf| async move {
                     log.lock().expect("kept").push(("asked", branch * 3 + leaf));
-                    turn.end().await;
+                    // Others wake the tree in the midst of a turn.
+                    let end = turn.end();
+                    let mut end = std::pin::pin!(end);
+                    poll_fn(|context| {
+                        context.waker().wake_by_ref();
+                        end.as_mut().poll(context)
+                    })
+                    .now_or_never();
+                    end.await;
                     log.lock().expect("kept").push(("told", branch * 3 + leaf));
                 });
                 leaves
