@@ -29,7 +29,7 @@ use sea_orm::{
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -97,7 +97,9 @@ impl Answer {
     /// The code of the only error; that the body has GraphQL's shape and the request's id goes without saying.
     pub fn code(&self) -> String {
         let body = self.json();
-        let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors: {self:?}"));
+        let errors = body["errors"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no errors: {self:?}"));
         assert_eq!(errors.len(), 1, "{self:?}");
         assert_eq!(
             errors[0]["extensions"]["requestId"].as_str(),
@@ -105,7 +107,10 @@ impl Answer {
             "{self:?}"
         );
         assert!(errors[0]["message"].is_string(), "{self:?}");
-        errors[0]["extensions"]["code"].as_str().expect("a code").to_owned()
+        errors[0]["extensions"]["code"]
+            .as_str()
+            .expect("a code")
+            .to_owned()
     }
 
     /// Status and code.
@@ -118,7 +123,9 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
     }
 }
 
@@ -181,15 +188,22 @@ impl Node {
 
     pub async fn api_key(&self) -> String {
         let id = self.owner.client_id.to_string();
-        token::create_api_key(&self.app, [127, 0, 0, 1].into(), &id, &self.owner.client_secret)
-            .await
-            .expect("an API key")
-            .token
+        token::create_api_key(
+            &self.app,
+            [127, 0, 0, 1].into(),
+            &id,
+            &self.owner.client_secret,
+        )
+        .await
+        .expect("an API key")
+        .token
     }
 
     /// A connect token that browsers at these origins may use.
     pub async fn connect_token(&self, origins: &[&str]) -> String {
-        let principal = token::verify(&self.app, &self.key).await.expect("the API key");
+        let principal = token::verify(&self.app, &self.key)
+            .await
+            .expect("the API key");
         let request = token::ConnectTokenRequest {
             allowed_origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
             ..token::ConnectTokenRequest::default()
@@ -236,7 +250,8 @@ impl Node {
 
     /// Sends a document with the API key.
     pub async fn query(&self, document: &str) -> Answer {
-        self.ask(json!({ "query": document }), "application/json").await
+        self.ask(json!({ "query": document }), "application/json")
+            .await
     }
 
     /// Sends parameters with the API key, and takes a media type.
@@ -251,7 +266,11 @@ impl Node {
         let answer = self.query("{ __typename }").await;
         assert_eq!(answer.text, r#"{"data":{"__typename":"Query"}}"#);
         println!("canary {:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     /// Appends events of the application and publishes them.
@@ -297,9 +316,9 @@ impl Node {
         socket
     }
 
-    /// Ends every token of the application.
-    pub async fn revoke(&self) {
-        operator(&self.app)
+    /// Ends every token of the application and gives it another secret.
+    pub async fn revoke(&mut self) {
+        self.owner.client_secret = operator(&self.app)
             .rotate_secret(self.owner.id, true)
             .await
             .expect("another secret");
@@ -356,7 +375,9 @@ impl Raw {
     pub async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         // A reset ends it as well.
-        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("it ends");
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes))
+            .await
+            .expect("it ends");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -374,7 +395,10 @@ pub enum Said {
 
 impl Socket {
     /// Opens one with the subprotocol; a refusal is its status and body.
-    pub async fn open(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, (u16, String)> {
+    pub async fn open(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, (u16, String)> {
         Self::open_as(address, "graphql-transport-ws", headers).await
     }
 
@@ -387,24 +411,21 @@ impl Socket {
         Self::over(stream, address, subprotocol, headers).await
     }
 
-    /// One whose kernel takes little that is not read.
-    pub async fn narrow(address: SocketAddr) -> Self {
-        let tcp = TcpSocket::new_v4().expect("a socket");
-        tcp.set_recv_buffer_size(4 * 1024).expect("a small buffer");
-        let stream = tcp.connect(address).await.expect("a connection");
-        Self::over(stream, address, "graphql-transport-ws", &[]).await.expect("a socket")
-    }
-
     async fn over(
         stream: TcpStream,
         address: SocketAddr,
         subprotocol: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, (u16, String)> {
-        let mut request = format!("ws://{address}/graphql").into_client_request().expect("a request");
+        let mut request = format!("ws://{address}/graphql")
+            .into_client_request()
+            .expect("a request");
         let map = request.headers_mut();
         if !subprotocol.is_empty() {
-            map.insert("sec-websocket-protocol", subprotocol.parse().expect("a header"));
+            map.insert(
+                "sec-websocket-protocol",
+                subprotocol.parse().expect("a header"),
+            );
         }
         for (name, value) in headers {
             map.insert(*name, value.parse().expect("a header"));
@@ -416,7 +437,10 @@ impl Socket {
             }
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
                 let body = response.body().clone().unwrap_or_default();
-                Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+                Err((
+                    response.status().as_u16(),
+                    String::from_utf8_lossy(&body).into_owned(),
+                ))
             }
             Err(error) => panic!("{error}"),
         }
@@ -432,24 +456,34 @@ impl Socket {
 
     pub async fn init(&mut self, token: &str) {
         self.send(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } })).await;
-        assert_eq!(self.next().await, Said::Message(json!({ "type": "connection_ack" })));
+        assert_eq!(
+            self.next().await,
+            Said::Message(json!({ "type": "connection_ack" }))
+        );
     }
 
     pub async fn subscribe(&mut self, id: &str, document: &str) {
-        self.send(json!({ "id": id, "type": "subscribe", "payload": { "query": document } })).await;
+        self.send(json!({ "id": id, "type": "subscribe", "payload": { "query": document } }))
+            .await;
     }
 
     /// What the server says next; pings are none of it.
     pub async fn next(&mut self) -> Said {
-        loop {
-            let message = timeout(PATIENCE, self.0.next()).await.expect("it says something");
-            return match message {
-                Some(Ok(Message::Text(text))) => Said::Message(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(Some(frame)))) => Said::Close(frame.code.into(), frame.reason.to_string()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                _ => Said::Gone,
-            };
-        }
+        let saying = async {
+            loop {
+                return match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        Said::Message(serde_json::from_str(&text).expect("JSON"))
+                    }
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        Said::Close(frame.code.into(), frame.reason.to_string())
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    _ => Said::Gone,
+                };
+            }
+        };
+        timeout(PATIENCE, saying).await.expect("it says something")
     }
 
     /// The next message.

@@ -38,7 +38,9 @@ async fn a_query_is_answered_in_the_form_that_is_accepted() {
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("x-request-id").len(), 36);
     }
-    let answer = node.ask(json!({ "query": "{ __typename }" }), "text/plain").await;
+    let answer = node
+        .ask(json!({ "query": "{ __typename }" }), "text/plain")
+        .await;
     assert_eq!(answer.refusal(), refused(406, "INVALID_INPUT"));
 }
 
@@ -48,10 +50,22 @@ async fn documents_that_are_not_executed_have_a_code_and_no_data() {
     let fanned: String = (0..40).map(|n| format!("a{n}: __typename ")).collect();
     for (parameters, code) in [
         (json!({ "query": "{" }), "PARSE_FAILED"),
-        (json!({ "query": "{ nothingOfThatName }" }), "VALIDATION_FAILED"),
-        (json!({ "query": format!("{{ {fanned} }}") }), "DOCUMENT_REJECTED"),
-        (json!({ "query": "query A { __typename } query B { __typename }" }), "VALIDATION_FAILED"),
-        (json!({ "query": "query A { __typename }", "operationName": "B" }), "VALIDATION_FAILED"),
+        (
+            json!({ "query": "{ nothingOfThatName }" }),
+            "VALIDATION_FAILED",
+        ),
+        (
+            json!({ "query": format!("{{ {fanned} }}") }),
+            "DOCUMENT_REJECTED",
+        ),
+        (
+            json!({ "query": "query A { __typename } query B { __typename }" }),
+            "VALIDATION_FAILED",
+        ),
+        (
+            json!({ "query": "query A { __typename }", "operationName": "B" }),
+            "VALIDATION_FAILED",
+        ),
         (
             json!({ "query": "query($n: String!) { __type(name: $n) { name } }" }),
             "VALIDATION_FAILED",
@@ -63,12 +77,19 @@ async fn documents_that_are_not_executed_have_a_code_and_no_data() {
     ] {
         for (accept, status) in [(MODERN, 400), ("application/json", 200)] {
             let answer = node.ask(parameters.clone(), accept).await;
-            assert_eq!(answer.refusal(), refused(status, code), "{parameters} {answer:?}");
+            assert_eq!(
+                answer.refusal(),
+                refused(status, code),
+                "{parameters} {answer:?}"
+            );
             assert_eq!(answer.json().get("data"), None, "{parameters}");
         }
     }
     let answer = node.query(&format!("{{ {fanned} }}")).await;
-    assert_eq!((answer.extension("limit"), answer.extension("most")), (json!("aliases"), json!(30)));
+    assert_eq!(
+        (answer.extension("limit"), answer.extension("most")),
+        (json!("aliases"), json!(30))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,19 +99,43 @@ async fn requests_that_are_not_well_formed_are_refused_in_json() {
         ("", "INVALID_INPUT", "body"),
         ("{", "INVALID_INPUT", "body"),
         ("7", "INVALID_INPUT", "body"),
-        ("[{\"query\":\"{ __typename }\"}]", "DOCUMENT_REJECTED", "batch"),
+        (
+            "[{\"query\":\"{ __typename }\"}]",
+            "DOCUMENT_REJECTED",
+            "batch",
+        ),
         ("[]", "DOCUMENT_REJECTED", "batch"),
         ("{}", "INVALID_INPUT", "query"),
         ("{\"query\":7}", "INVALID_INPUT", "query"),
-        ("{\"query\":\"{ __typename }\",\"variables\":\"{}\"}", "INVALID_INPUT", "variables"),
-        ("{\"query\":\"{ __typename }\",\"variables\":[]}", "INVALID_INPUT", "variables"),
-        ("{\"query\":\"{ __typename }\",\"operationName\":7}", "INVALID_INPUT", "operationName"),
-        ("{\"query\":\"{ __typename }\",\"extensions\":7}", "INVALID_INPUT", "extensions"),
+        (
+            "{\"query\":\"{ __typename }\",\"variables\":\"{}\"}",
+            "INVALID_INPUT",
+            "variables",
+        ),
+        (
+            "{\"query\":\"{ __typename }\",\"variables\":[]}",
+            "INVALID_INPUT",
+            "variables",
+        ),
+        (
+            "{\"query\":\"{ __typename }\",\"operationName\":7}",
+            "INVALID_INPUT",
+            "operationName",
+        ),
+        (
+            "{\"query\":\"{ __typename }\",\"extensions\":7}",
+            "INVALID_INPUT",
+            "extensions",
+        ),
     ] {
         for accept in [MODERN, "application/json"] {
             let answer = send(node.post(body).header("accept", accept)).await;
             assert_eq!(answer.refusal(), refused(400, code), "{body}");
-            let name = if code == "INVALID_INPUT" { "field" } else { "limit" };
+            let name = if code == "INVALID_INPUT" {
+                "field"
+            } else {
+                "limit"
+            };
             assert_eq!(answer.extension(name), json!(told), "{body}");
         }
     }
@@ -112,7 +157,10 @@ async fn only_json_in_utf_8_is_taken() {
         ("application/x-www-form-urlencoded", 415),
         ("multipart/form-data; boundary=x", 415),
     ] {
-        let request = node.client.post(node.url("/graphql")).header("content-type", kind);
+        let request = node
+            .client
+            .post(node.url("/graphql"))
+            .header("content-type", kind);
         let answer = send(request.body(body)).await;
         assert_eq!(answer.status.as_u16(), status, "{kind}");
         if status == 415 {
@@ -129,16 +177,34 @@ async fn get_is_for_queries_and_sockets_for_subscriptions() {
         url.query_pairs_mut().extend_pairs(query);
         send(node.client.get(url).bearer_auth(&node.key))
     };
-    let typename = get(&[("query", "query A { __typename }"), ("operationName", "A"), ("variables", "{}")]).await;
+    let typename = get(&[
+        ("query", "query A { __typename }"),
+        ("operationName", "A"),
+        ("variables", "{}"),
+    ])
+    .await;
     assert_eq!(typename.text, r#"{"data":{"__typename":"Query"}}"#);
-    assert_eq!(get(&[("query", "{ __typename }"), ("variables", ""), ("operationName", "")]).await.status, 200);
+    assert_eq!(
+        get(&[
+            ("query", "{ __typename }"),
+            ("variables", ""),
+            ("operationName", "")
+        ])
+        .await
+        .status,
+        200
+    );
     for broken in [
         &[("query", "{ __typename }"), ("variables", "{")][..],
         &[("query", "{ __typename }"), ("variables", "[]")],
         &[("query", "{ __typename }"), ("query", "{ __typename }")],
         &[("variables", "{}")],
     ] {
-        assert_eq!(get(broken).await.refusal(), refused(400, "INVALID_INPUT"), "{broken:?}");
+        assert_eq!(
+            get(broken).await.refusal(),
+            refused(400, "INVALID_INPUT"),
+            "{broken:?}"
+        );
     }
     let mutation = get(&[("query", "mutation { __typename }")]).await;
     assert_eq!(mutation.refusal(), refused(405, "INVALID_INPUT"));
@@ -157,7 +223,10 @@ async fn without_a_valid_token_real_and_invented_names_look_alike() {
     let node = Node::start().await;
     let expected = shape(&node.anonymous(node.viewer()).await);
     assert_eq!(expected[0], 401);
-    assert_eq!(expected[1]["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+    assert_eq!(
+        expected[1]["errors"][0]["extensions"]["code"],
+        "UNAUTHENTICATED"
+    );
     for document in [
         "{ invented }",
         "{ __typename viewer }",
@@ -174,14 +243,23 @@ async fn without_a_valid_token_real_and_invented_names_look_alike() {
         "{ ...Missing }",
         "query A { __typename } query B { __typename }",
     ] {
-        assert_eq!(shape(&node.anonymous(document).await), expected, "{document}");
+        assert_eq!(
+            shape(&node.anonymous(document).await),
+            expected,
+            "{document}"
+        );
     }
     // What is not selected is not looked at, whether it exists or not.
     for other in ["viewer", "invented", "invented { more }"] {
-        let document = format!("query A {{ __typename }} query B {{ {other} }} fragment F on Query {{ {other} }}");
+        let document = format!(
+            "query A {{ __typename }} query B {{ {other} }} fragment F on Query {{ {other} }}"
+        );
         let body = json!({ "query": document, "operationName": "A" }).to_string();
         let answer = send(node.post(body)).await;
-        assert_eq!(answer.text, r#"{"data":{"__typename":"Query"}}"#, "{document}");
+        assert_eq!(
+            answer.text, r#"{"data":{"__typename":"Query"}}"#,
+            "{document}"
+        );
     }
 }
 
@@ -189,7 +267,8 @@ async fn without_a_valid_token_real_and_invented_names_look_alike() {
 async fn a_bad_token_is_told_so_except_where_none_is_needed() {
     let node = Node::start().await;
     let create = "mutation($i: CreateApiKeyInput!) { createApiKey(input: $i) { apiKey } }";
-    let input = json!({ "clientId": node.owner.client_id, "clientSecret": node.owner.client_secret });
+    let input =
+        json!({ "clientId": node.owner.client_id, "clientSecret": node.owner.client_secret });
     for bad in ["x", "a.b.c", &format!("{}x", node.key), &"x".repeat(20_000)] {
         let ask = |document: &str, variables: Value| {
             let body = json!({ "query": document, "variables": variables }).to_string();
@@ -200,9 +279,15 @@ async fn a_bad_token_is_told_so_except_where_none_is_needed() {
         assert_eq!(viewer.header("www-authenticate"), "Bearer");
         let schema = ask("{ __schema { queryType { name } } }", json!({})).await;
         assert_eq!(schema.refusal(), refused(401, "UNAUTHENTICATED"));
-        assert_eq!(ask("{ __typename }", json!({})).await.text, r#"{"data":{"__typename":"Query"}}"#);
+        assert_eq!(
+            ask("{ __typename }", json!({})).await.text,
+            r#"{"data":{"__typename":"Query"}}"#
+        );
         let created = ask(create, json!({ "i": input })).await;
-        assert!(created.json()["data"]["createApiKey"]["apiKey"].is_string(), "{created:?}");
+        assert!(
+            created.json()["data"]["createApiKey"]["apiKey"].is_string(),
+            "{created:?}"
+        );
     }
 }
 
@@ -215,11 +300,16 @@ async fn both_headers_take_a_token_and_an_expired_one_is_none() {
         body().bearer_auth(&node.key),
         body().header("x-api-key", &node.key),
         body().header("authorization", format!("bEARER {}", node.key)),
-        body().basic_auth("proxy", Some("user")).header("x-api-key", &node.key),
+        body()
+            .basic_auth("proxy", Some("user"))
+            .header("x-api-key", &node.key),
     ];
     for request in asked {
         let answer = send(request).await;
-        assert_eq!((answer.status.as_u16(), answer.json().get("errors")), (200, None));
+        assert_eq!(
+            (answer.status.as_u16(), answer.json().get("errors")),
+            (200, None)
+        );
     }
     clock.advance(Duration::from_hours(2));
     let answer = send(body().bearer_auth(&node.key)).await;
@@ -231,7 +321,8 @@ async fn a_connect_token_is_bound_to_its_origins() {
     let node = Node::start().await;
     let token = node.connect_token(&["https://app.example.com"]).await;
     let ask = |origin: Option<&'static str>| {
-        let request = node.post(json!({ "query": "{ __schema { queryType { name } } }" }).to_string());
+        let request =
+            node.post(json!({ "query": "{ __schema { queryType { name } } }" }).to_string());
         let request = request.bearer_auth(&token);
         send(match origin {
             Some(origin) => request.header("origin", origin),
@@ -240,13 +331,21 @@ async fn a_connect_token_is_bound_to_its_origins() {
     };
     assert_eq!(ask(None).await.status, 200);
     assert_eq!(ask(Some("https://app.example.com")).await.status, 200);
-    assert_eq!(ask(Some("https://evil.example.com")).await.refusal(), refused(403, "FORBIDDEN"));
+    assert_eq!(
+        ask(Some("https://evil.example.com")).await.refusal(),
+        refused(403, "FORBIDDEN")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_secrets_are_limited_per_address_and_say_when_to_come_back() {
     let node = Node::start_with(
-        &["--secret-attempts-per-minute", "2", "--trusted-proxies", "127.0.0.0/8"],
+        &[
+            "--secret-attempts-per-minute",
+            "2",
+            "--trusted-proxies",
+            "127.0.0.0/8",
+        ],
         timing(),
         Clock::system(),
     )
@@ -255,17 +354,26 @@ async fn wrong_secrets_are_limited_per_address_and_say_when_to_come_back() {
         let input = json!({ "clientId": node.owner.client_id, "clientSecret": "wrong" });
         let document = "mutation($i: CreateApiKeyInput!) { createApiKey(input: $i) { apiKey } }";
         let body = json!({ "query": document, "variables": { "i": input } }).to_string();
-        send(node.post(body).header("x-forwarded-for", format!("203.0.113.77, {address}")))
+        send(
+            node.post(body)
+                .header("x-forwarded-for", format!("203.0.113.77, {address}")),
+        )
     };
     for _ in 0..2 {
-        assert_eq!(guess("198.51.100.1").await.refusal(), refused(200, "UNAUTHENTICATED"));
+        assert_eq!(
+            guess("198.51.100.1").await.refusal(),
+            refused(200, "UNAUTHENTICATED")
+        );
     }
     let limited = guess("198.51.100.1").await;
     assert_eq!(limited.refusal(), refused(200, "RATE_LIMITED"));
     let seconds: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=61).contains(&seconds), "{seconds}");
     assert_eq!(limited.extension("retryAfter"), json!(seconds));
-    assert_eq!(guess("198.51.100.2").await.refusal(), refused(200, "UNAUTHENTICATED"));
+    assert_eq!(
+        guess("198.51.100.2").await.refusal(),
+        refused(200, "UNAUTHENTICATED")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,14 +386,21 @@ async fn introspection_that_is_off_is_refused_with_a_token_and_unknown_without()
     ] {
         let body = json!({ "query": document, "operationName": document.contains("query A").then_some("A") });
         let answer = node.ask(body, MODERN).await;
-        assert_eq!(answer.refusal(), refused(400, "DOCUMENT_REJECTED"), "{document}");
+        assert_eq!(
+            answer.refusal(),
+            refused(400, "DOCUMENT_REJECTED"),
+            "{document}"
+        );
         assert_eq!(answer.extension("limit"), json!("introspection"));
     }
     let answer = node.anonymous("{ __schema { queryType { name } } }").await;
     assert_eq!(shape(&answer), shape(&node.anonymous("{ invented }").await));
     let other = Node::start().await;
     let answer = other.anonymous("{ __schema { queryType { name } } }").await;
-    assert_eq!(answer.text, r#"{"data":{"__schema":{"queryType":{"name":"Query"}}}}"#);
+    assert_eq!(
+        answer.text,
+        r#"{"data":{"__schema":{"queryType":{"name":"Query"}}}}"#
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,23 +411,51 @@ async fn browsers_may_read_from_the_origins_of_the_settings() {
             request
                 .header("origin", origin)
                 .header("access-control-request-method", "POST")
-                .header("access-control-request-headers", "authorization,content-type"),
+                .header(
+                    "access-control-request-headers",
+                    "authorization,content-type",
+                ),
         )
     };
-    let node = Node::start_with(&["--cors-origins", "https://app.example.com"], timing(), Clock::system()).await;
+    let node = Node::start_with(
+        &["--cors-origins", "https://app.example.com"],
+        timing(),
+        Clock::system(),
+    )
+    .await;
     let answer = preflight(&node, "https://app.example.com").await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
-    assert_eq!(answer.header("access-control-allow-methods"), "GET,POST,OPTIONS");
-    assert_eq!(answer.header("access-control-allow-headers"), "authorization,content-type,accept,x-api-key");
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://app.example.com"
+    );
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        "GET,POST,OPTIONS"
+    );
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "authorization,content-type,accept,x-api-key"
+    );
     assert_eq!(answer.header("access-control-max-age"), "3600");
     let evil = preflight(&node, "https://evil.example.com").await;
     assert_eq!(evil.header("access-control-allow-origin"), "");
     let any = Node::start_with(&["--cors-origins", "*"], timing(), Clock::system()).await;
-    assert_eq!(preflight(&any, "https://evil.example.com").await.header("access-control-allow-origin"), "*");
+    assert_eq!(
+        preflight(&any, "https://evil.example.com")
+            .await
+            .header("access-control-allow-origin"),
+        "*"
+    );
     let none = Node::start().await;
     let answer = preflight(&none, "https://app.example.com").await;
-    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (204, ""));
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.header("access-control-allow-origin")
+        ),
+        (204, "")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,13 +477,27 @@ async fn health_and_metrics_are_where_the_settings_say() {
     let node = Node::start().await;
     let at = |address, path: &str| send(node.client.get(format!("http://{address}{path}")));
     for address in [node.address, node.admin] {
-        assert_eq!(at(address, "/health/live").await.text, r#"{"status":"live"}"#);
-        assert_eq!(at(address, "/health/ready").await.text, r#"{"status":"ready"}"#);
+        assert_eq!(
+            at(address, "/health/live").await.text,
+            r#"{"status":"live"}"#
+        );
+        assert_eq!(
+            at(address, "/health/ready").await.text,
+            r#"{"status":"ready"}"#
+        );
         let metrics = at(address, "/metrics").await;
-        assert_eq!((metrics.status.as_u16(), metrics.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
+        assert_eq!(
+            (metrics.status.as_u16(), metrics.header("content-type")),
+            (200, "text/plain; version=0.0.4; charset=utf-8")
+        );
     }
     assert_eq!(at(node.admin, "/graphql").await.status, 404);
-    let apart = Node::start_with(&["--admin-listen", "127.0.0.1:0"], timing(), Clock::system()).await;
+    let apart = Node::start_with(
+        &["--admin-listen", "127.0.0.1:0"],
+        timing(),
+        Clock::system(),
+    )
+    .await;
     assert_eq!(at(apart.address, "/metrics").await.status, 404);
     assert_eq!(at(apart.admin, "/metrics").await.status, 200);
 }
@@ -350,14 +507,28 @@ async fn a_browser_gets_a_console_that_talks_to_nobody_else() {
     let node = Node::start().await;
     let page = |node: &Node| {
         let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
-        send(node.client.get(node.url("/graphql")).header("accept", accept))
+        send(
+            node.client
+                .get(node.url("/graphql"))
+                .header("accept", accept),
+        )
     };
     let answer = page(&node).await;
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
     let policy = answer.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'; script-src 'nonce-"), "{policy}");
-    let nonce = policy.split('\'').nth(3).and_then(|nonce| nonce.strip_prefix("nonce-")).expect("a nonce");
-    assert_eq!(answer.text.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'nonce-"),
+        "{policy}"
+    );
+    let nonce = policy
+        .split('\'')
+        .nth(3)
+        .and_then(|nonce| nonce.strip_prefix("nonce-"))
+        .expect("a nonce");
+    assert_eq!(
+        answer.text.matches(&format!("nonce=\"{nonce}\"")).count(),
+        2
+    );
     assert!(!answer.text.contains("{{nonce}}"));
     assert!(!answer.text.contains("https://") && !answer.text.contains("http://"));
     let off = Node::start_with(&["--graphiql", "false"], timing(), Clock::system()).await;
@@ -375,7 +546,8 @@ async fn slow_and_silent_clients_are_left() {
     let mut silent = Raw::open(node.address).await;
     assert_eq!(silent.rest().await, "");
     let mut head = Raw::open(node.address).await;
-    head.send("POST /graphql HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    head.send("POST /graphql HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        .await;
     head.rest().await;
     let mut preface = Raw::open(node.address).await;
     preface.send("PRI * HTTP/2.0\r\n").await;

@@ -10,7 +10,10 @@ use serde_json::json;
 use crate::harness::{Answer, Node, Raw, send, timing};
 
 async fn upload(node: &Node, token: &str, body: impl Into<reqwest::Body>) -> Answer {
-    let request = node.client.post(node.url("/uploads")).header("content-type", "application/x-ofx");
+    let request = node
+        .client
+        .post(node.url("/uploads"))
+        .header("content-type", "application/x-ofx");
     send(request.bearer_auth(token).body(body)).await
 }
 
@@ -21,14 +24,26 @@ async fn a_file_is_kept_as_it_was_sent_with_either_kind_of_token() {
     for token in [node.key.clone(), node.connect_token(&[]).await] {
         let answer = upload(&node, &token, file.clone()).await;
         assert_eq!(answer.status, 201, "{answer:?}");
-        assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+        assert_eq!(
+            answer.header("content-type"),
+            "application/json; charset=utf-8"
+        );
         assert_eq!(answer.header("cache-control"), "no-store");
         let body = answer.json();
         assert_eq!(body.as_object().expect("an object").len(), 2);
-        let id = body["uploadId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
-        let kept = stored::read(&node.app, node.owner.id, id).await.expect("a read");
+        let id = body["uploadId"]
+            .as_str()
+            .and_then(|id| id.parse().ok())
+            .expect("an id");
+        let kept = stored::read(&node.app, node.owner.id, id)
+            .await
+            .expect("a read");
         assert!(kept.as_deref() == Some(&*file));
-        let row = upload::Entity::find_by_id(id).one(node.app.db.read()).await.expect("a read").expect("a row");
+        let row = upload::Entity::find_by_id(id)
+            .one(node.app.db.read())
+            .await
+            .expect("a read")
+            .expect("a row");
         assert_eq!(body["expiresAt"], json!(row.expires_at.to_string()));
     }
 }
@@ -45,9 +60,20 @@ async fn without_a_token_nothing_is_taken() {
         assert_eq!(answer.refusal(), (401, "UNAUTHENTICATED".to_owned()));
     }
     let bound = node.connect_token(&["https://app.example.com"]).await;
-    let answer = send(request().bearer_auth(bound).header("origin", "https://evil.example.com")).await;
+    let answer = send(
+        request()
+            .bearer_auth(bound)
+            .header("origin", "https://evil.example.com"),
+    )
+    .await;
     assert_eq!(answer.refusal(), (403, "FORBIDDEN".to_owned()));
-    assert_eq!(upload::Entity::find().all(node.app.db.read()).await.expect("a read"), []);
+    assert_eq!(
+        upload::Entity::find()
+            .all(node.app.db.read())
+            .await
+            .expect("a read"),
+        []
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +84,10 @@ async fn empty_and_too_large_files_are_refused() {
     assert_eq!(empty.extension("field"), json!("file"));
     let large = vec![7; stored::LARGEST + 1];
     let announced = upload(&node, &node.key, large.clone()).await;
-    let pieces: Vec<_> = large.chunks(1_000_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+    let pieces: Vec<_> = large
+        .chunks(1_000_000)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+        .collect();
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
     let streamed = upload(&node, &node.key, body).await;
     for answer in [announced, streamed] {
@@ -88,11 +117,19 @@ async fn a_body_that_is_cut_off_or_stalls_leaves_nothing_usable() {
     cut.send(&head).await;
     drop(cut);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let rows = upload::Entity::find().all(node.app.db.read()).await.expect("a read");
+    let rows = upload::Entity::find()
+        .all(node.app.db.read())
+        .await
+        .expect("a read");
     assert!(!rows.is_empty());
     for row in rows {
         assert!(!row.complete);
-        assert_eq!(stored::read(&node.app, node.owner.id, row.id).await.expect("a read"), None);
+        assert_eq!(
+            stored::read(&node.app, node.owner.id, row.id)
+                .await
+                .expect("a read"),
+            None
+        );
     }
 }
 
@@ -101,7 +138,9 @@ async fn too_many_files_that_wait_are_refused_until_they_expire() {
     let node = Node::start().await;
     let principal = token::verify(&node.app, &node.key).await.expect("the key");
     for _ in 0..20 {
-        stored::begin(&node.app, &principal).await.expect("an upload");
+        stored::begin(&node.app, &principal)
+            .await
+            .expect("an upload");
     }
     let answer = upload(&node, &node.key, "file").await;
     assert_eq!(answer.refusal(), (429, "RATE_LIMITED".to_owned()));
