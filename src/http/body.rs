@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::answer::Refusal;
 
 /// How long the rest of a refused body is read, so that its sender sees the answer before the connection ends.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(5);
 /// Most bytes of that.
-const DRAINED: usize = 4 * 1024 * 1024;
+const DRAINED: usize = 32 * 1024 * 1024;
 
 /// Whether a body announces more than it may have.
 pub(super) fn announces_more(headers: &HeaderMap, most: usize) -> bool {
@@ -41,7 +41,7 @@ pub(super) async fn read(
         .with("most", most)
     };
     if announces_more(headers, most) {
-        drain(headers, body).await;
+        drain(headers, body);
         return Err(too_large());
     }
     let mut stream = body.into_data_stream();
@@ -59,7 +59,7 @@ pub(super) async fn read(
     match timeout(within, reading).await {
         Ok(Ok(Some(read))) => Ok(read),
         Ok(Ok(None)) => {
-            drain(headers, Body::from_stream(stream)).await;
+            drain(headers, Body::from_stream(stream));
             Err(too_large())
         }
         Ok(Err(refusal)) => Err(refusal),
@@ -67,13 +67,13 @@ pub(super) async fn read(
     }
 }
 
-/// Reads on for a while and throws it away. Who waits to be told to go on is not told.
-pub(super) async fn drain(headers: &HeaderMap, body: Body) {
+/// Reads on for a while, beside the answer, and throws it away. Who waits to be told to go on is not told.
+pub(super) fn drain(headers: &HeaderMap, body: Body) {
     if headers.contains_key(header::EXPECT) {
         return;
     }
     let mut stream = body.into_data_stream();
-    let reading = async {
+    let reading = async move {
         let mut read = 0;
         while let Some(Ok(piece)) = stream.next().await {
             read += piece.len();
@@ -82,7 +82,7 @@ pub(super) async fn drain(headers: &HeaderMap, body: Body) {
             }
         }
     };
-    let _ = timeout(DRAIN, reading).await;
+    tokio::spawn(timeout(DRAIN, reading));
 }
 
 pub(super) fn cut_off() -> Refusal {

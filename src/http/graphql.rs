@@ -58,7 +58,7 @@ pub(super) async fn endpoint(
             "Accept",
             "must admit application/graphql-response+json or application/json",
         );
-        body::drain(&parts.headers, body).await;
+        body::drain(&parts.headers, body);
         return refusal.answer(&id, Media::Json);
     };
     match run(&web, &id, parts, body).await {
@@ -87,7 +87,7 @@ async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Re
     let asked = match parts.method {
         Method::POST => {
             if !is_json(&parts.headers) {
-                body::drain(&parts.headers, body).await;
+                body::drain(&parts.headers, body);
                 return Err(Refusal::invalid(
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     "Content-Type",

@@ -57,18 +57,18 @@ async fn store(web: &Web, headers: &HeaderMap, body: Body) -> Result<Uploaded, R
     let principal = match principal {
         Ok(principal) => principal,
         Err(error) => {
-            body::drain(headers, body).await;
+            body::drain(headers, body);
             return Err(error.into());
         }
     };
     if body::announces_more(headers, LARGEST) {
-        body::drain(headers, body).await;
+        body::drain(headers, body);
         return Err(too_large());
     }
     let mut writer = match upload::begin(&web.app, &principal).await {
         Ok(writer) => writer,
         Err(error) => {
-            body::drain(headers, body).await;
+            body::drain(headers, body);
             return Err(error.into());
         }
     };
@@ -83,7 +83,7 @@ async fn store(web: &Web, headers: &HeaderMap, body: Body) -> Result<Uploaded, R
         match writer.write(&piece).await {
             Ok(()) => {}
             Err(Error::InvalidInput { .. }) => {
-                body::drain(headers, Body::from_stream(stream)).await;
+                body::drain(headers, Body::from_stream(stream));
                 return Err(too_large());
             }
             Err(error) => return Err(error.into()),

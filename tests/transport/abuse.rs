@@ -32,6 +32,7 @@ fn fanned_fragments() -> String {
     document
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn documents() -> Vec<(&'static str, String)> {
     let repeated = |text: &str, times: usize| text.repeat(times);
     let numbered =

@@ -47,7 +47,10 @@ async fn a_query_is_answered_in_the_form_that_is_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_that_are_not_executed_have_a_code_and_no_data() {
     let node = Node::start().await;
-    let fanned: String = (0..40).map(|n| format!("a{n}: __typename ")).collect();
+    let fanned = (0..40)
+        .map(|n| format!("a{n}: __typename"))
+        .collect::<Vec<_>>()
+        .join(" ");
     for (parameters, code) in [
         (json!({ "query": "{" }), "PARSE_FAILED"),
         (
@@ -447,8 +450,8 @@ async fn browsers_may_read_from_the_origins_of_the_settings() {
             .header("access-control-allow-origin"),
         "*"
     );
-    let none = Node::start().await;
-    let answer = preflight(&none, "https://app.example.com").await;
+    let closed = Node::start().await;
+    let answer = preflight(&closed, "https://app.example.com").await;
     assert_eq!(
         (
             answer.status.as_u16(),
