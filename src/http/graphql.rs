@@ -32,7 +32,7 @@ pub(super) async fn endpoint(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    if parts.method == Method::GET && parts.headers.contains_key(header::UPGRADE) {
+    if parts.method == Method::GET && wants_socket(&parts.headers) {
         return match ws::upgrade(web, parts, &id).await {
             Ok(response) => response,
             Err(refusal) => refusal.answer(&id, Media::Json),
@@ -173,6 +173,14 @@ async fn admit(
         ..inspected
     };
     Ok((inspected, None))
+}
+
+/// Whether a request asks for a WebSocket; other upgrades are passed over.
+fn wants_socket(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
 fn has_query(parts: &Parts) -> bool {

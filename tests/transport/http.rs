@@ -209,6 +209,12 @@ async fn get_is_for_queries_and_sockets_for_subscriptions() {
             "{broken:?}"
         );
     }
+    let other = node
+        .client
+        .get(node.url("/graphql?query=%7B__typename%7D"))
+        .header("connection", "Upgrade, HTTP2-Settings")
+        .header("upgrade", "h2c");
+    assert_eq!(send(other).await.status, 200);
     let mutation = get(&[("query", "mutation { __typename }")]).await;
     assert_eq!(mutation.refusal(), refused(405, "INVALID_INPUT"));
     assert_eq!(mutation.header("allow"), "POST");

@@ -41,15 +41,15 @@ pub fn scan(document: &str) -> Result<(), Rejection> {
             _ if rest.starts_with("\u{feff}".as_bytes()) => (3, 0),
             _ => (1, 1),
         };
-        if length > NAME && matches!(rest[0], b'_' | b'A'..=b'Z' | b'a'..=b'z') {
-            let message = format!("a name has more than {NAME} bytes");
-            return Err(Rejection::limit("name", NAME, message));
-        }
         at += length;
         tokens += found;
         if tokens > TOKENS {
             let message = format!("the document has more than {TOKENS} tokens");
             return Err(Rejection::limit("tokens", TOKENS, message));
+        }
+        if length > NAME && matches!(rest[0], b'_' | b'A'..=b'Z' | b'a'..=b'z') {
+            let message = format!("a name has more than {NAME} bytes");
+            return Err(Rejection::limit("name", NAME, message));
         }
     }
     Ok(())

@@ -238,6 +238,8 @@ fn abuse_is_answered_by_the_limit_that_it_hits() {
             "introspection",
         ),
         (format!("{{ {} }}", "a: __typename ".repeat(600)), "aliases"),
+        (format!("{{ {} }}", "a".repeat(201)), "name"),
+        (format!("{{ {} }}", "a".repeat(200)), "accepted"),
         (format!("{{ a {} }}", "@skip(if: true)".repeat(200)), "directives"),
         (format!("{{ {} }}", "a ".repeat(5_000)), "tokens"),
         (format!("{{ a(x: [{}]) }}", "null".repeat(5_000)), "tokens"),
