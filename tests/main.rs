@@ -9,5 +9,6 @@ mod schema;
 mod storm;
 mod support;
 mod sync;
+mod transport;
 mod vault;
 mod webhook;

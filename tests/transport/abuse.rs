@@ -8,7 +8,7 @@ use std::{
 use ponte::clock::Rng;
 use serde_json::{Value, json};
 
-use crate::harness::{Node, Raw, Socket, seed, send};
+use super::harness::{Node, Raw, Socket, seed, send};
 
 /// What an answer to abuse may have.
 const BYTES: usize = 8 * 1024;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::harness::Node;
+use super::harness::{Node, events};
 
 async fn audit(node: &Node, key: Option<&str>) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node");
@@ -40,7 +40,7 @@ async fn the_client_of_graphql_ws_is_served() {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node"))
         .env("SOCKET_URL", format!("ws://{}/graphql", node.address))
         .env("SOCKET_API_KEY", &node.key)
-        .env("SOCKET_SUBSCRIPTION", node.events("e"))
+        .env("SOCKET_SUBSCRIPTION", events("e"))
         .kill_on_drop(true)
         .spawn()
         .expect("node runs");

@@ -62,6 +62,14 @@ pub fn timing() -> Timing {
     }
 }
 
+/// A query that needs a token.
+pub const VIEWER: &str = "{ viewer { kind } }";
+
+/// A subscription to everything.
+pub fn events(alias: &str) -> String {
+    format!("subscription {{ {alias}: events {{ id }} }}")
+}
+
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
@@ -216,24 +224,6 @@ impl Node {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
-    }
-
-    /// A query that needs a token.
-    pub fn viewer(&self) -> &'static str {
-        if self.graph.sdl().contains("type Viewer") {
-            "{ viewer { kind } }"
-        } else {
-            "{ viewer }"
-        }
-    }
-
-    /// A subscription to everything.
-    pub fn events(&self, alias: &str) -> String {
-        if self.graph.sdl().contains("type Event ") {
-            format!("subscription {{ {alias}: events {{ id }} }}")
-        } else {
-            format!("subscription {{ {alias}: events }}")
-        }
     }
 
     pub fn post(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {

@@ -6,7 +6,7 @@ use ponte::clock::{Clock, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Node, Raw, send, timing};
+use super::harness::{Answer, Node, Raw, VIEWER, events, send, timing};
 
 const MODERN: &str = "application/graphql-response+json";
 const START: Timestamp = Timestamp(1_773_662_400_000);
@@ -218,7 +218,7 @@ async fn get_is_for_queries_and_sockets_for_subscriptions() {
     let mutation = get(&[("query", "mutation { __typename }")]).await;
     assert_eq!(mutation.refusal(), refused(405, "INVALID_INPUT"));
     assert_eq!(mutation.header("allow"), "POST");
-    let subscription = node.query(&node.events("e")).await;
+    let subscription = node.query(&events("e")).await;
     assert_eq!(subscription.refusal(), refused(400, "INVALID_INPUT"));
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
         let answer = send(node.client.request(method, node.url("/graphql"))).await;
@@ -230,7 +230,7 @@ async fn get_is_for_queries_and_sockets_for_subscriptions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_valid_token_real_and_invented_names_look_alike() {
     let node = Node::start().await;
-    let expected = shape(&node.anonymous(node.viewer()).await);
+    let expected = shape(&node.anonymous(VIEWER).await);
     assert_eq!(expected[0], 401);
     assert_eq!(
         expected[1]["errors"][0]["extensions"]["code"],
@@ -283,7 +283,7 @@ async fn a_bad_token_is_told_so_except_where_none_is_needed() {
             let body = json!({ "query": document, "variables": variables }).to_string();
             send(node.post(body).bearer_auth(bad))
         };
-        let viewer = ask(node.viewer(), json!({})).await;
+        let viewer = ask(VIEWER, json!({})).await;
         assert_eq!(viewer.refusal(), refused(401, "UNAUTHENTICATED"));
         assert_eq!(viewer.header("www-authenticate"), "Bearer");
         let schema = ask("{ __schema { queryType { name } } }", json!({})).await;
@@ -304,7 +304,7 @@ async fn a_bad_token_is_told_so_except_where_none_is_needed() {
 async fn both_headers_take_a_token_and_an_expired_one_is_none() {
     let clock = Clock::manual(START);
     let node = Node::start_with(&[], timing(), clock.clone()).await;
-    let body = || node.post(json!({ "query": node.viewer() }).to_string());
+    let body = || node.post(json!({ "query": VIEWER }).to_string());
     let asked = [
         body().bearer_auth(&node.key),
         body().header("x-api-key", &node.key),

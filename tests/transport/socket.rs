@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Node, PATIENCE, Said, Socket, timing};
+use super::harness::{Node, PATIENCE, Said, Socket, events, timing};
 
 const START: Timestamp = Timestamp(1_773_662_400_000);
 
@@ -74,7 +74,7 @@ async fn queries_and_mutations_are_answered_once_and_completed() {
 async fn a_subscription_goes_on_until_the_client_completes_it_without_an_echo() {
     let node = Node::start().await;
     let mut socket = node.socket().await;
-    socket.subscribe("1", &node.events("e")).await;
+    socket.subscribe("1", &events("e")).await;
     begun(&node, &mut socket, 1).await;
     node.happen(3).await;
     for _ in 0..3 {
@@ -207,8 +207,8 @@ async fn the_order_of_a_connection_is_kept() {
         Said::Close(4429, "Too many initialisation requests".to_owned())
     );
     let mut same = node.socket().await;
-    same.subscribe("1", &node.events("e")).await;
-    same.subscribe("1", &node.events("e")).await;
+    same.subscribe("1", &events("e")).await;
+    same.subscribe("1", &events("e")).await;
     assert_eq!(
         same.next().await,
         Said::Close(4409, "Subscriber already exists".to_owned())
@@ -312,7 +312,7 @@ async fn a_socket_runs_fifty_operations_at_once() {
     let node = Node::start().await;
     let mut socket = node.socket().await;
     for id in 0..51 {
-        socket.subscribe(&id.to_string(), &node.events("e")).await;
+        socket.subscribe(&id.to_string(), &events("e")).await;
     }
     let refusal = refused(&socket.message().await, "50");
     assert_eq!(
@@ -362,7 +362,7 @@ async fn a_socket_ends_with_its_token() {
     let clock = Clock::manual(START);
     let node = Node::start_with(&[], timing(), clock.clone()).await;
     let mut socket = node.socket().await;
-    socket.subscribe("1", &node.events("e")).await;
+    socket.subscribe("1", &events("e")).await;
     node.followed(1).await;
     clock.advance(Duration::from_mins(119));
     socket.send(json!({ "type": "ping" })).await;
@@ -379,7 +379,7 @@ async fn a_socket_ends_with_its_token() {
 async fn revoking_and_disabling_end_sockets_within_five_seconds() {
     let mut node = Node::start().await;
     let mut revoked = node.socket().await;
-    revoked.subscribe("1", &node.events("e")).await;
+    revoked.subscribe("1", &events("e")).await;
     node.revoke().await;
     let closed = timeout(Duration::from_secs(5), revoked.closed()).await;
     assert_eq!(closed.expect("within five seconds"), 4403);
@@ -410,16 +410,16 @@ async fn begun(node: &Node, socket: &mut Socket, subscriptions: usize) {
 }
 
 /// A client of fifty subscriptions that reads nothing while a lot happens.
-async fn overwhelmed(node: &Node, events: usize) -> Socket {
+async fn overwhelmed(node: &Node, count: usize) -> Socket {
     let mut socket = node.socket().await;
     for id in 0..49 {
         let alias = format!("{}{id}", "a".repeat(190));
         socket
-            .subscribe(&format!("hot {id}"), &node.events(&alias))
+            .subscribe(&format!("hot {id}"), &events(&alias))
             .await;
     }
     begun(node, &mut socket, 49).await;
-    node.happen(events).await;
+    node.happen(count).await;
     socket
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::harness::{Node, PATIENCE, Raw, Said};
+use super::harness::{Node, PATIENCE, Raw, Said, events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_sockets_are_told_to_come_back_and_the_node_stops_within_ten_seconds() {
@@ -15,7 +15,7 @@ async fn hundreds_of_sockets_are_told_to_come_back_and_the_node_stops_within_ten
     for n in 0..SOCKETS {
         let mut socket = node.socket().await;
         if n % 2 == 0 {
-            socket.subscribe("1", &node.events("e")).await;
+            socket.subscribe("1", &events("e")).await;
         }
         sockets.push(socket);
     }
@@ -116,7 +116,7 @@ async fn clients_that_leave_in_the_middle_take_nothing_with_them() {
     }
     for n in 0..100 {
         let mut socket = node.socket().await;
-        socket.subscribe("1", &node.events("e")).await;
+        socket.subscribe("1", &events("e")).await;
         if n % 2 == 0 {
             socket.subscribe("2", "{ __typename }").await;
         }

@@ -7,7 +7,7 @@ use ponte::{auth::token, clock::Clock, http::Timing, item::upload as stored};
 use sea_orm::EntityTrait as _;
 use serde_json::json;
 
-use crate::harness::{Answer, Node, Raw, send, timing};
+use super::harness::{Answer, Node, Raw, send, timing};
 
 async fn upload(node: &Node, token: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = node
