@@ -18,7 +18,7 @@ use ponte::{
     config::Settings,
     connector::Registry,
     error::Result,
-    graphql::{self, Graph},
+    graphql,
     http::{Timing, Web},
 };
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
@@ -79,7 +79,6 @@ struct Cli {
 /// A node that serves on a port of its own.
 pub struct Node {
     pub app: App,
-    pub graph: Graph,
     pub owner: Created,
     pub address: SocketAddr,
     pub admin: SocketAddr,
@@ -169,16 +168,14 @@ impl Node {
             .await
             .expect("an application");
         app.start();
-        let graph = graphql::build(app.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let admin = admin_listener.local_addr().expect("an address");
-        let web = Web::new(app.clone(), graph.clone()).with_timing(timing);
+        let web = Web::new(app.clone(), graphql::build(app.clone())).with_timing(timing);
         let serving = tokio::spawn(web.serve(listener, Some(admin_listener)));
         let mut node = Self {
             app,
-            graph,
             owner,
             address,
             admin,
