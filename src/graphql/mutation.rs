@@ -10,11 +10,12 @@ use super::{
             CreateApiKeyInput, CreateApiKeyPayload, CreateConnectTokenInput,
             CreateConnectTokenPayload,
         },
-        item::{
+        change::{
             CreateItemInput, CreateItemPayload, DeleteItemInput, DeleteItemPayload,
-            DisableItemAutoSyncInput, DisableItemAutoSyncPayload, Item, SendItemMfaInput,
+            DisableItemAutoSyncInput, DisableItemAutoSyncPayload, SendItemMfaInput,
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
+        item::Item,
         webhook::{
             CreateWebhookInput, CreateWebhookPayload, DeleteWebhookInput, DeleteWebhookPayload,
             Delivery, RetryDeliveryInput, RetryDeliveryPayload, RotateWebhookSecretInput,

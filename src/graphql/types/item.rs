@@ -1,8 +1,7 @@
 //! Items: users' connections.
 
-use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use entity::{item, kind};
-use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
@@ -23,8 +22,7 @@ use crate::{
     connector::{self as integration, Field, Warning},
     db::page::Row as _,
     item::{
-        self as items, Change, Changed, ItemUpdate, NewItem, connector_of,
-        list::ItemFilter as Wanted, permission, products_of, state,
+        self as items, connector_of, list::ItemFilter as Wanted, permission, products_of, state,
     },
     product::list::Parent,
 };
@@ -465,175 +463,4 @@ impl From<permission::Permission> for UpdatePermission {
             retry_at: permission.retry_at.map(DateTime),
         }
     }
-}
-
-/// A value of a connector's form, or the answer to a question.
-#[derive(InputObject)]
-pub struct ParameterInput {
-    /// The `name` of the `CredentialField`.
-    name: String,
-    /// What the user typed. Sealed at rest, never shown again.
-    value: String,
-}
-
-fn parameters(inputs: Vec<ParameterInput>) -> Vec<(String, SecretString)> {
-    let secret = |input: ParameterInput| (input.name, input.value.into());
-    inputs.into_iter().map(secret).collect()
-}
-
-fn products(inputs: Option<Vec<ProductType>>) -> Option<Vec<kind::Product>> {
-    inputs.map(|products| products.into_iter().map(Into::into).collect())
-}
-
-/// What a new Item is made of.
-#[derive(InputObject)]
-pub struct CreateItemInput {
-    /// What to connect through.
-    connector_id: ID,
-    /// The values of the connector's form.
-    parameters: Vec<ParameterInput>,
-    /// What to collect; all that the connector offers when left out.
-    products: Option<Vec<ProductType>>,
-    /// Your name for the user. 1 to 256 characters. A connect token brings it: leave it out there.
-    client_user_id: Option<String>,
-    /// Address that is told of all its events. A connect token brings it: leave it out there.
-    webhook_url: Option<String>,
-    /// Where the browser is sent after a login on the institution's own site. A connect token brings it: leave it out there.
-    oauth_redirect_uri: Option<String>,
-    /// Refuse credentials that are connected already, with ITEM_USER_ALREADY_EXISTS. false when left out.
-    avoid_duplicates: Option<bool>,
-    /// Any text of 1 to 256 characters: for 24 hours, the same key with the same input answers the Item that the first call made.
-    idempotency_key: Option<String>,
-}
-
-impl From<CreateItemInput> for NewItem {
-    fn from(input: CreateItemInput) -> Self {
-        Self {
-            connector_id: input.connector_id.0,
-            parameters: parameters(input.parameters),
-            products: products(input.products),
-            client_user_id: input.client_user_id,
-            webhook_url: input.webhook_url,
-            oauth_redirect_uri: input.oauth_redirect_uri,
-            avoid_duplicates: input.avoid_duplicates.unwrap_or_default(),
-            idempotency_key: input.idempotency_key,
-        }
-    }
-}
-
-/// What is to change about an Item before it runs again.
-#[derive(InputObject)]
-pub struct UpdateItemInput {
-    /// Which Item.
-    pub item_id: ID,
-    /// New values, merged over the stored ones. Left out or null: the stored ones are used.
-    parameters: Option<Vec<ParameterInput>>,
-    /// What to collect from now on. Left out or null: unchanged, since an Item always collects something.
-    products: Option<Vec<ProductType>>,
-    /// Your name for the user. Left out: unchanged. Null: cleared.
-    client_user_id: MaybeUndefined<String>,
-    /// Address that is told of all its events. Left out: unchanged. Null: cleared.
-    webhook_url: MaybeUndefined<String>,
-}
-
-impl From<UpdateItemInput> for ItemUpdate {
-    fn from(input: UpdateItemInput) -> Self {
-        Self {
-            parameters: parameters(input.parameters.unwrap_or_default()),
-            products: products(input.products),
-            client_user_id: change(input.client_user_id),
-            webhook_url: change(input.webhook_url),
-        }
-    }
-}
-
-/// What an input says of a field that can be cleared.
-pub(super) fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
-    match value {
-        MaybeUndefined::Undefined => Change::Keep,
-        MaybeUndefined::Null => Change::Set(None),
-        MaybeUndefined::Value(value) => Change::Set(Some(value)),
-    }
-}
-
-/// The answer to the question that an Item asks.
-#[derive(InputObject)]
-pub struct SendItemMfaInput {
-    /// Which Item.
-    pub item_id: ID,
-    /// One value, under the name of `Item.parameter`.
-    parameters: Vec<ParameterInput>,
-}
-
-impl SendItemMfaInput {
-    /// The values.
-    pub fn into_parameters(self) -> Vec<(String, SecretString)> {
-        parameters(self.parameters)
-    }
-}
-
-/// Which Item is to run only when asked.
-#[derive(InputObject)]
-pub struct DisableItemAutoSyncInput {
-    /// Which Item.
-    pub item_id: ID,
-}
-
-/// Which Item is to be deleted.
-#[derive(InputObject)]
-pub struct DeleteItemInput {
-    /// Which Item.
-    pub item_id: ID,
-}
-
-/// Declares the payload of a mutation that starts something.
-macro_rules! changed {
-    ($(#[$doc:meta])* $payload:ident) => {
-        $(#[$doc])*
-        #[derive(SimpleObject)]
-        pub struct $payload {
-            /// The Item in its new state, committed.
-            item: Item,
-            /// The position in the log just before: `itemUpdated(itemId:, after:)` with it misses nothing of what follows.
-            cursor: String,
-        }
-
-        impl $payload {
-            /// Of what an operation did.
-            pub fn new(app: &crate::app::App, changed: Changed) -> Self {
-                let owner = changed.item.application_id;
-                Self {
-                    cursor: crate::event::cursor::encode(app, owner, changed.position),
-                    item: Item(changed.item),
-                }
-            }
-        }
-    };
-}
-
-changed!(
-    /// A new Item.
-    CreateItemPayload
-);
-changed!(
-    /// An Item that runs again.
-    UpdateItemPayload
-);
-changed!(
-    /// An Item whose question has been answered.
-    SendItemMfaPayload
-);
-
-/// An Item that runs only when asked.
-#[derive(SimpleObject)]
-pub struct DisableItemAutoSyncPayload {
-    /// The Item.
-    pub item: Item,
-}
-
-/// That an Item is gone.
-#[derive(SimpleObject)]
-pub struct DeleteItemPayload {
-    /// Its id.
-    pub deleted_item_id: ID,
 }

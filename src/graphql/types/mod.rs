@@ -2,8 +2,10 @@
 
 pub mod account;
 pub mod application;
+pub mod change;
 pub mod connector;
 pub mod consent;
+pub mod details;
 pub mod event;
 pub mod identity;
 pub mod item;

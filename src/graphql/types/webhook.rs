@@ -10,8 +10,8 @@ use super::{
         page::{self, Arguments, List, Pointed, connection},
         scalar::{DateTime, Id},
     },
+    change::change,
     event::{Event, EventType},
-    item::change,
 };
 use crate::{
     db::page::Row as _,
