@@ -52,13 +52,16 @@ pub struct TestApp {
     pub owner: Created,
     /// Its API key's principal.
     pub principal: Principal,
-    database: TestDatabase,
+    _database: TestDatabase,
 }
 
 /// A database that goes away with the test.
 pub enum TestDatabase {
     /// A folder.
-    Sqlite(tempfile::TempDir),
+    Sqlite {
+        /// Removed with it.
+        _folder: tempfile::TempDir,
+    },
     /// A database on the test server.
     Postgres { admin: String, name: String },
 }
@@ -101,7 +104,7 @@ impl TestDatabase {
             Engine::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
                 let url = format!("sqlite://{}", folder.path().join("ponte.db").display());
-                (Self::Sqlite(folder), url)
+                (Self::Sqlite { _folder: folder }, url)
             }
             Engine::Postgres => {
                 let admin = postgres_url();
@@ -219,7 +222,7 @@ impl TestApp {
             app,
             owner,
             principal,
-            database,
+            _database: database,
         }
     }
 
