@@ -192,3 +192,30 @@ fn what_the_contract_promises_is_served_as_promised() {
     );
     assert!(missing.is_empty(), "promised, not served: {missing:#?}");
 }
+
+#[test]
+fn the_readme_lists_every_error_code_and_no_other() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let read = |path: &str| std::fs::read_to_string(format!("{folder}/{path}")).expect(path);
+    let readme = read("README.md");
+    let listed: std::collections::BTreeSet<String> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(code, _)| code.to_owned())
+        .collect();
+    let source = read("src/error.rs");
+    let codes = source
+        .split("pub fn code(&self)")
+        .nth(1)
+        .expect("the codes");
+    let codes = codes.split("pub fn extensions").next().expect("the codes");
+    let mut known: std::collections::BTreeSet<String> = codes
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    // What is found before a resolver runs.
+    known.extend(["PARSE_FAILED", "VALIDATION_FAILED", "DOCUMENT_REJECTED"].map(str::to_owned));
+    assert_eq!(listed, known);
+}
