@@ -31,6 +31,11 @@ use crate::error::{Error, Result};
 const MIGRATION_LOCK: i64 = 7_077_073;
 const KEY_CREATION_LOCK: i64 = 7_077_074;
 
+/// Page cache of each SQLite connection, as its pragma takes it (negative: KiB). The operating system caches the file
+/// for all of them; many readers must not add up.
+const READER_CACHE: &str = "-4000";
+const WRITER_CACHE: &str = "-16000";
+
 /// Which engine is behind a [`Db`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -219,7 +224,14 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
                 .busy_timeout(Duration::from_secs(30))
                 .pragma("secure_delete", "ON")
                 .pragma("temp_store", "MEMORY")
-                .pragma("cache_size", "-16000")
+                .pragma(
+                    "cache_size",
+                    if read_only {
+                        READER_CACHE
+                    } else {
+                        WRITER_CACHE
+                    },
+                )
                 .pragma("query_only", if read_only { "ON" } else { "OFF" })
         });
     Ok(Database::connect(options).await?)

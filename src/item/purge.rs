@@ -107,19 +107,21 @@ async fn staging(app: &App) -> Result<usize> {
 }
 
 async fn staging_of(app: &App, execution: Uuid) -> Result<usize> {
+    let mut removed = 0;
+    loop {
+        let batch = db::execution::delete_staged(&app.db, execution, BATCH).await?;
+        removed += batch;
+        if batch == 0 {
+            break;
+        }
+    }
+    // Last of all: by these a run with something staged is found again after a crash.
     let documents = staged_document::Entity::delete_many()
         .filter(staged_document::Column::ExecutionId.eq(execution))
         .exec(app.db.write())
         .await?
         .rows_affected;
-    let mut removed = usize::try_from(documents).unwrap_or(usize::MAX);
-    loop {
-        let batch = db::execution::delete_staged(&app.db, execution, BATCH).await?;
-        removed += batch;
-        if batch == 0 {
-            return Ok(removed);
-        }
-    }
+    Ok(removed + usize::try_from(documents).unwrap_or(usize::MAX))
 }
 
 async fn chunks_of(app: &App, id: Uuid) -> Result<usize> {
