@@ -205,20 +205,36 @@ fn chain(error: &Error) -> String {
 }
 
 fn log_to_stderr(config: &Config) {
+    use tracing::Level;
     use tracing_subscriber::{
-        EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+        EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
     };
+
+    std::panic::set_hook(Box::new(log_panic));
 
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let registry = tracing_subscriber::registry().with(filter);
+    // Below INFO, libraries print what they carry: messages of sockets, frames, values. Only our own code, which looks at
+    // none of that, may speak there, whatever the settings say.
+    let discreet = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO
+            || metadata.target().split("::").next() == Some(env!("CARGO_PKG_NAME"))
+    });
+    let registry = tracing_subscriber::registry().with(filter).with(discreet);
     if config.log_json {
         registry.with(layer.json()).init();
     } else {
         registry.with(layer).init();
     }
+}
+
+/// Says where a panic was. Its words only if they stand in the code: others may be made of what was worked on.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let words = info.payload().downcast_ref::<&'static str>();
+    let place = info.location().map(ToString::to_string);
+    tracing::error!(place, words, "panicked");
 }
 
 async fn run(command: Command, config: Config) -> Result<()> {

@@ -6,6 +6,7 @@ mod file;
 mod graph;
 mod layering;
 mod merge;
+mod privacy;
 mod schema;
 mod storm;
 mod support;

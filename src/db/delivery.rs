@@ -138,6 +138,28 @@ pub async fn release(db: &Db, claimed: &[(Uuid, i64)], now: Timestamp) -> Result
     Ok(())
 }
 
+/// Drops what endpoints answered to deliveries about an Item that has been deleted.
+pub async fn forget_excerpts(db: &Db, item: Uuid) -> Result<()> {
+    let txn = db.begin().await?;
+    let mut statements = vec![
+        "UPDATE attempt SET response_body = NULL WHERE response_body IS NOT NULL \
+         AND delivery_id IN (SELECT id FROM delivery WHERE item_id = $1)",
+    ];
+    if db.engine() == Engine::Postgres {
+        // Waits for whoever is recording an answer and has found the Item still there; later ones find it deleted.
+        statements.insert(
+            0,
+            "SELECT id FROM delivery WHERE item_id = $1 ORDER BY id FOR UPDATE",
+        );
+    }
+    for sql in statements {
+        let statement = Statement::from_sql_and_values(db.backend(), sql, [item.into()]);
+        txn.execute_raw(statement).await?;
+    }
+    txn.commit().await?;
+    Ok(())
+}
+
 /// Removes some of a webhook's deliveries with their attempts, and says how many deliveries that were.
 pub async fn delete_some(
     db: &Db,

@@ -113,14 +113,6 @@ pub async fn delete_staged(db: &Db, execution: Uuid, limit: u64) -> Result<usize
     Ok(usize::try_from(done).unwrap_or(usize::MAX))
 }
 
-/// Drops what endpoints answered to deliveries about an Item.
-pub async fn forget_excerpts(db: &Db, item: Uuid) -> Result<()> {
-    let sql = "UPDATE attempt SET response_body = NULL WHERE response_body IS NOT NULL \
-               AND delivery_id IN (SELECT id FROM delivery WHERE item_id = $1)";
-    execute(db, sql, [item.into()]).await?;
-    Ok(())
-}
-
 async fn execute<const N: usize>(db: &Db, sql: &str, values: [Value; N]) -> Result<u64> {
     let statement = Statement::from_sql_and_values(db.backend(), sql, values);
     Ok(db.write().execute_raw(statement).await?.rows_affected())

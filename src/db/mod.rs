@@ -36,6 +36,11 @@ const KEY_CREATION_LOCK: i64 = 7_077_074;
 const READER_CACHE: &str = "-4000";
 const WRITER_CACHE: &str = "-16000";
 
+/// How long SQLite waits for whoever holds its locks.
+const BUSY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long emptying its log waits for those who read from it: the only writer stands still meanwhile.
+const TRUNCATE_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Which engine is behind a [`Db`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -163,14 +168,26 @@ impl Db {
         }
     }
 
-    /// Empties SQLite's write-ahead log, so that nothing that was deleted stays in it; a busy log is left for next time.
-    pub async fn truncate_log(&self) -> Result<()> {
-        if self.engine == Engine::Sqlite {
-            self.writer
-                .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
-                .await?;
+    /// Empties SQLite's write-ahead log, so that nothing that was deleted stays in it; `false` while somebody still
+    /// reads from it.
+    pub async fn truncate_log(&self) -> Result<bool> {
+        if self.engine != Engine::Sqlite {
+            return Ok(true);
         }
-        Ok(())
+        // One statement to the pool, so that no writer comes between and finds the short patience.
+        let sql = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {}",
+            TRUNCATE_PATIENCE.as_millis(),
+            BUSY_PATIENCE.as_millis()
+        );
+        let rows = self
+            .writer
+            .query_all_raw(Statement::from_string(DbBackend::Sqlite, sql))
+            .await?;
+        let [_, checkpoint, _] = rows.as_slice() else {
+            return Err(Error::internal("SQLite answers no checkpoint"));
+        };
+        Ok(checkpoint.try_get_by_index::<i32>(0)? == 0)
     }
 
     /// Whether the database answers.
@@ -221,7 +238,7 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(30))
+                .busy_timeout(BUSY_PATIENCE)
                 .pragma("secure_delete", "ON")
                 .pragma("temp_store", "MEMORY")
                 .pragma(
@@ -271,7 +288,11 @@ async fn open_postgres(url: &str, connections: u32) -> Result<DatabaseConnection
         .acquire_timeout(Duration::from_secs(10))
         .set_application_name("ponte")
         .map_sqlx_postgres_opts(|postgres| {
-            postgres.options([("idle_in_transaction_session_timeout", "60s")])
+            postgres.options([
+                ("idle_in_transaction_session_timeout", "60s"),
+                // Or the server remarks on every ROLLBACK below that there was nothing to roll back.
+                ("client_min_messages", "error"),
+            ])
         })
         // A future that is dropped while BEGIN is under way hands back a connection inside an open transaction.
         .map_sqlx_postgres_pool_opts(|pool| {

@@ -56,13 +56,18 @@ async fn purge(app: &App) -> Result<usize> {
     for (application, id) in &gone {
         removed += of_item(app, *application, *id).await?;
     }
-    if !gone.is_empty() {
-        // Pages that held what is gone are overwritten, also in the write-ahead log.
+    // Pages that held what is gone are overwritten, also in the write-ahead log. Until then, and after a crash, the
+    // purge finds the Item again by its row.
+    if !gone.is_empty() && app.db.truncate_log().await? {
+        for (_, id) in &gone {
+            removed += drain::<item::Entity>(app, item::Column::Id.eq(*id)).await?;
+        }
         app.db.truncate_log().await?;
     }
     Ok(removed)
 }
 
+/// Removes everything of an Item but its row.
 async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     let mut removed = 0;
     let executions: Vec<Uuid> = execution::Entity::owned_by(application)
@@ -91,9 +96,7 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;
     removed += drain::<execution::Entity>(app, execution::Column::ItemId.eq(id)).await?;
     removed += drain::<data_key::Entity>(app, data_key::Column::ItemId.eq(id)).await?;
-    db::execution::forget_excerpts(&app.db, id).await?;
-    // Last of all: until then the purge finds the Item again after a crash.
-    removed += drain::<item::Entity>(app, item::Column::Id.eq(id)).await?;
+    db::delivery::forget_excerpts(&app.db, id).await?;
     Ok(removed)
 }
 

@@ -226,7 +226,7 @@ impl Staging<'_> {
     }
 
     async fn stage(&mut self, batch: Batch) -> Result<()> {
-        let execution = self.execution.id;
+        let (execution, epoch) = (self.execution.id, self.execution.epoch);
         match batch {
             Batch::Accounts(records) => {
                 let first = self.accounts;
@@ -237,6 +237,7 @@ impl Staging<'_> {
                 self.app
                     .unit(async move {
                         let txn = owner.db.begin().await?;
+                        record::hold(&txn, execution, epoch).await?;
                         account::stage(&txn, execution, records, first).await?;
                         Ok(txn.commit().await?)
                     })
@@ -247,7 +248,12 @@ impl Staging<'_> {
                 let staged = self.stager.rows(self.app, &account, rows);
                 let owner = self.app.clone();
                 self.app
-                    .unit(async move { stage_rows(&owner, staged).await })
+                    .unit(async move {
+                        let txn = owner.db.begin().await?;
+                        record::hold(&txn, execution, epoch).await?;
+                        merge::stage(&txn, staged).await?;
+                        Ok(txn.commit().await?)
+                    })
                     .await
             }
             Batch::Covered(coverage) => {
@@ -260,6 +266,7 @@ impl Staging<'_> {
                 self.app
                     .unit(async move {
                         let txn = owner.db.begin().await?;
+                        record::hold(&txn, execution, epoch).await?;
                         identity::stage(&txn, execution, &record).await?;
                         Ok(txn.commit().await?)
                     })
@@ -271,12 +278,6 @@ impl Staging<'_> {
             }
         }
     }
-}
-
-async fn stage_rows(app: &App, rows: Vec<entity::staged_transaction::Model>) -> Result<()> {
-    let txn = app.db.begin().await?;
-    merge::stage(&txn, rows).await?;
-    Ok(txn.commit().await?)
 }
 
 /// Forgets what an interrupted stream of transactions has staged, so that what the institution took back meanwhile does

@@ -6,6 +6,7 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -66,6 +67,22 @@ pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Re
         Some(row) if row.epoch == execution.epoch && row.ended_at.is_none() => Ok(item),
         _ => Err(Error::LeaseLost),
     }
+}
+
+/// Holds a run while something is staged for it; fails with [`Error::LeaseLost`] when it has ended or was taken away,
+/// also by the deletion of its Item: whoever cleans up after it comes later and finds everything.
+pub async fn hold(txn: &DatabaseTransaction, run: Uuid, epoch: i64) -> Result<()> {
+    execution::Entity::find_by_id(run)
+        .filter(execution::Column::Epoch.eq(epoch))
+        .filter(execution::Column::EndedAt.is_null())
+        .select_only()
+        .column(execution::Column::Id)
+        .lock_shared()
+        .into_tuple::<Uuid>()
+        .one(txn)
+        .await?
+        .map(|_| ())
+        .ok_or(Error::LeaseLost)
 }
 
 /// Moves the run and records what goes with it. Answers the run as recorded.

@@ -67,6 +67,7 @@ pub enum TestDatabase {
 }
 
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Cli {
     #[command(flatten)]
     settings: Settings,

@@ -1,11 +1,14 @@
 //! Recording: attempts and what follows from them, in one transaction for all that ended together.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
-use entity::{attempt, delivery, kind::DeliveryStatus, webhook};
+use entity::{attempt, delivery, item, kind::DeliveryStatus, webhook};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 use uuid::Uuid;
@@ -70,16 +73,17 @@ async fn try_record(app: &App, done: Vec<Done>) -> Result<()> {
         for (id, (url, reason)) in gone {
             disable(&txn, id, url, reason, now).await?;
         }
-        let mut attempts = Vec::new();
+        let mut settled = Vec::new();
         for one in done {
             if settle(&txn, &one, now).await? {
-                attempts.push(row(one));
+                settled.push(one);
             } else {
                 tracing::info!(delivery.id = %one.delivery.id, "another worker has this delivery now, or it is gone");
             }
         }
-        if !attempts.is_empty() {
-            attempt::Entity::insert_many(attempts)
+        if !settled.is_empty() {
+            withhold(&txn, &mut settled).await?;
+            attempt::Entity::insert_many(settled.into_iter().map(row))
                 .exec_without_returning(&txn)
                 .await?;
         }
@@ -140,6 +144,34 @@ async fn disable(
         .exec(txn)
         .await?;
     tracing::info!(webhook.id = %id, reason, "disabled a webhook");
+    Ok(())
+}
+
+/// Drops what was answered about Items that have been deleted: it may tell of their users.
+///
+/// Comes after the deliveries have been settled: whoever forgets the answers of an Item waits for their rows.
+async fn withhold(txn: &DatabaseTransaction, settled: &mut [Done]) -> Result<()> {
+    let asked: HashSet<Uuid> = settled
+        .iter()
+        .filter(|one| one.answer.is_some())
+        .filter_map(|one| one.delivery.item_id)
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let there: Vec<Uuid> = item::Entity::find()
+        .filter(item::Column::Id.is_in(asked))
+        .filter(item::Column::DeletedAt.is_null())
+        .select_only()
+        .column(item::Column::Id)
+        .into_tuple()
+        .all(txn)
+        .await?;
+    for one in settled {
+        if one.delivery.item_id.is_some_and(|id| !there.contains(&id)) {
+            one.answer = None;
+        }
+    }
     Ok(())
 }
 
