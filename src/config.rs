@@ -206,6 +206,10 @@ pub enum MasterKeySource {
 
 impl Settings {
     /// Checks everything and reports all problems at once, each naming its flag and variable.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one setting after the other reads best"
+    )]
     pub fn check(self) -> Result<Config, Vec<String>> {
         let mut problems = Vec::new();
         let p = &mut problems;

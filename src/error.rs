@@ -192,7 +192,7 @@ impl Error {
             } => put("retryAfter", json!(retry_after_seconds)),
             Self::CursorExpired { oldest } => put("oldestCursor", json!(oldest)),
             Self::TooManyConsecutiveLoginFailures { retry_at } => {
-                put("retryAt", json!(retry_at.to_string()))
+                put("retryAt", json!(retry_at.to_string()));
             }
             Self::ConnectorValidation(problems) => put("details", json!(problems)),
             Self::ConnectorRequiredParameter(parameter)
@@ -200,7 +200,7 @@ impl Error {
                 put("parameter", json!(parameter));
             }
             Self::ItemMfaParameterExpectedMismatch { expected } => {
-                put("parameter", json!(expected))
+                put("parameter", json!(expected));
             }
             Self::ItemUserAlreadyExists(items) => put("items", json!(items)),
             Self::Unauthenticated(_)

@@ -454,7 +454,9 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
                 for token in [&tokens[0], &tokens[2]] {
                     let anonymous = |mut answer: Value| {
                         if let Some(errors) = answer["errors"].as_array_mut() {
-                            errors.iter_mut().for_each(|error| error["extensions"]["requestId"] = json!(null));
+                            for error in errors {
+                                error["extensions"]["requestId"] = json!(null);
+                            }
                         }
                         answer
                     };
@@ -520,8 +522,8 @@ async fn a_client_secret_is_needed_and_guessing_is_slowed_down() {
         assert_eq!(wrong["errors"][0]["message"], unknown["errors"][0]["message"]);
 
         // Thirty a minute, however they are packed.
-        let aliases: String = (0..30).map(|n| format!("a{n}: createApiKey(input: {{ clientId: \"{id}\", clientSecret: \"{n}\" }}) {{ apiKey }} ")).collect();
-        let packed = client.post(None, &format!("mutation {{ {aliases} }}")).await;
+        let aliases: Vec<String> = (0..30).map(|n| format!("a{n}: createApiKey(input: {{ clientId: \"{id}\", clientSecret: \"{n}\" }}) {{ apiKey }} ")).collect();
+        let packed = client.post(None, &format!("mutation {{ {} }}", aliases.concat())).await;
         let text = packed.to_string();
         assert!(text.contains("RATE_LIMITED") || text.contains("UNAUTHENTICATED"), "{text}");
         let limited = client.post(None, &document(&id, &secret)).await;

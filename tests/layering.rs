@@ -154,14 +154,12 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 
 /// The modules of this crate that a file names, by path or in a `use` tree.
 fn named(text: &str) -> BTreeSet<String> {
-    let text: String = text
-        .split("#[cfg(test)]")
-        .next()
-        .unwrap_or(text)
+    let text = text.split("#[cfg(test)]").next().unwrap_or(text);
+    let code: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
         .collect();
+    let text = code.join("\n");
     let mut found = BTreeSet::new();
     let mut rest = text.as_str();
     while let Some(place) = rest.find("crate::") {

@@ -263,9 +263,9 @@ async fn large_changes_are_told_in_events_of_at_most_500_ids() {
             .collect();
         let it = Merging::over(engine, rows).await;
         it.bank(|bank| {
-            bank.rows
-                .iter_mut()
-                .for_each(|row| row.description = "Row, edited".to_owned())
+            for row in &mut bank.rows {
+                "Row, edited".clone_into(&mut row.description);
+            }
         });
         assert_eq!(it.run().await, ["transactions/updated"; 3]);
         let data = it.test.data(

@@ -90,6 +90,7 @@ async fn no_kill_loses_an_event_or_leaves_an_item_behind() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story from start to end")]
 async fn storm(url: Option<&str>) {
     let (items, kills) = (100 * scale(), 10 * scale());
     let rng = Rng::seeded(seed());
@@ -187,7 +188,7 @@ async fn storm(url: Option<&str>) {
             break ends;
         }
         assert!(
-            began.elapsed() < Duration::from_secs(120),
+            began.elapsed() < Duration::from_mins(2),
             "{running} of {} Items are still running\n{}",
             ends.len(),
             server.log()
@@ -220,7 +221,7 @@ async fn storm(url: Option<&str>) {
             break;
         }
         assert!(
-            began.elapsed() < Duration::from_secs(120),
+            began.elapsed() < Duration::from_mins(2),
             "{} of {} events were delivered\n{}",
             got.len(),
             wanted.len(),
@@ -365,7 +366,7 @@ async fn a_hundred_thousand_transactions_fit_into_200_mib() {
                 Some("UPDATING" | "MERGING") => {}
                 _ => panic!("{data}\n{}", server.log()),
             }
-            assert!(began.elapsed() < Duration::from_secs(300), "{data}");
+            assert!(began.elapsed() < Duration::from_mins(5), "{data}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let told = server

@@ -136,6 +136,7 @@ async fn over_a_month_pending_rows_settle_under_their_id_and_rows_are_made_edite
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of personas")]
 async fn every_persona_ends_as_the_domain_says() {
     const PERSONAS: [(&str, &str, &str, &str); 14] = [
         ("user-ok", "password-ok", "UPDATED", "SUCCESS"),

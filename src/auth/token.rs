@@ -105,15 +105,13 @@ pub async fn create_api_key(
     };
     let hash = row.as_ref().map_or(&[0; 32][..], |row| &row.secret_hash);
     let matches = app.vault.secret_matches(client_secret, hash);
-    match row.filter(|row| matches && row.disabled_at.is_none()) {
-        Some(row) => issue(app, &row, API_KEY, API_KEY_LASTS, app.rng.id(now), None),
-        None => {
-            app.attempts.failed(address, now);
-            Err(Error::Unauthenticated(
-                "wrong client id or secret, or the application is disabled",
-            ))
-        }
-    }
+    let Some(row) = row.filter(|row| matches && row.disabled_at.is_none()) else {
+        app.attempts.failed(address, now);
+        return Err(Error::Unauthenticated(
+            "wrong client id or secret, or the application is disabled",
+        ));
+    };
+    issue(app, &row, API_KEY, API_KEY_LASTS, app.rng.id(now), None)
 }
 
 /// Issues a connect token for a browser or a phone.

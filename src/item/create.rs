@@ -128,18 +128,73 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         )
         .await?;
     }
-    let mut item = item::Model {
+    let mut item = fresh(app, principal, form.id, id, new.client_user_id, &products);
+    item.webhook_url = new.webhook_url;
+    item.oauth_redirect_uri = new.oauth_redirect_uri;
+    item.credentials_digest = digest.map(|digest| digest.to_vec());
+    item.mfa_digest = input::mfa_digest(app, id, &sorted.once);
+    if !sorted.kept.is_empty() {
+        let scope = credentials_scope(&item);
+        item.credentials = Some(app.vault.seal(&txn, scope, &to_bytes(&sorted.kept)).await?);
+    }
+    item::Entity::insert(item.clone().into_active_model().reset_all())
+        .exec_without_returning(&txn)
+        .await?;
+    upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
+    insert_consent(&txn, app, &item).await?;
+    let cause = triggered_by(principal);
+    let mut execution =
+        insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
+    transition::apply(
+        &txn,
+        app,
+        &mut item,
+        &mut execution,
+        Signal::Prepared.into(),
+    )
+    .await?;
+    txn.commit().await?;
+    Ok(Changed { item, position })
+}
+
+/// What the user allowed by making this Item.
+async fn insert_consent(txn: &DatabaseTransaction, app: &App, item: &item::Model) -> Result<()> {
+    consent::Entity::insert(consent::ActiveModel {
+        id: Set(app.rng.id(item.created_at)),
+        application_id: Set(item.application_id),
+        item_id: Set(item.id),
+        products: Set(item.products.clone()),
+        created_at: Set(item.created_at),
+        expires_at: Set(None),
+        revoked_at: Set(None),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}
+
+/// A new Item with nothing in it.
+fn fresh(
+    app: &App,
+    principal: &Principal,
+    connector_id: i32,
+    id: Uuid,
+    client_user_id: Option<String>,
+    products: &[Product],
+) -> item::Model {
+    let now = app.clock.now();
+    item::Model {
         id,
         application_id: principal.application,
-        connector_id: form.id,
+        connector_id,
         connect_token_id: principal.connect_token().map(|token| token.id),
-        client_user_id: new.client_user_id,
-        webhook_url: new.webhook_url,
-        oauth_redirect_uri: new.oauth_redirect_uri,
+        client_user_id,
+        webhook_url: None,
+        oauth_redirect_uri: None,
         products: json!(products),
         credentials: None,
-        credentials_digest: digest.map(|digest| digest.to_vec()),
-        mfa_digest: input::mfa_digest(app, id, &sorted.once),
+        credentials_digest: None,
+        mfa_digest: None,
         execution_status: ExecutionStatus::Creating,
         error_code: None,
         error_message: None,
@@ -160,39 +215,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         created_at: now,
         updated_at: now,
         deleted_at: None,
-    };
-    if !sorted.kept.is_empty() {
-        let scope = credentials_scope(&item);
-        item.credentials = Some(app.vault.seal(&txn, scope, &to_bytes(&sorted.kept)).await?);
     }
-    item::Entity::insert(item.clone().into_active_model().reset_all())
-        .exec_without_returning(&txn)
-        .await?;
-    upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
-    consent::Entity::insert(consent::ActiveModel {
-        id: Set(app.rng.id(now)),
-        application_id: Set(item.application_id),
-        item_id: Set(id),
-        products: Set(item.products.clone()),
-        created_at: Set(now),
-        expires_at: Set(None),
-        revoked_at: Set(None),
-    })
-    .exec_without_returning(&txn)
-    .await?;
-    let cause = triggered_by(principal);
-    let mut execution =
-        insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
-    transition::apply(
-        &txn,
-        app,
-        &mut item,
-        &mut execution,
-        Signal::Prepared.into(),
-    )
-    .await?;
-    txn.commit().await?;
-    Ok(Changed { item, position })
 }
 
 /// The application's position now: whatever this transaction appends comes behind it.

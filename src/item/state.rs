@@ -130,6 +130,7 @@ pub fn order(product: Product) -> u8 {
 }
 
 /// The state after a signal.
+#[expect(clippy::too_many_lines, reason = "every pair is named")]
 pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, InvalidTransition> {
     use ExecutionStatus as S;
     use Signal as G;

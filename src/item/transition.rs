@@ -182,7 +182,7 @@ pub(crate) async fn save_execution(
         (C::EarlyLosses, execution.early_losses.into()),
         (
             C::ErrorCode,
-            execution.error_code.map(|code| code.as_str()).into(),
+            execution.error_code.map(ExecutionStatus::as_str).into(),
         ),
         (C::EndedAt, execution.ended_at.map(|at| at.0).into()),
         (C::StartedAt, execution.started_at.map(|at| at.0).into()),

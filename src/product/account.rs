@@ -37,6 +37,8 @@ pub async fn stage(
     records: Vec<AccountRecord>,
     first_ordinal: i32,
 ) -> Result<()> {
+    use staged_document::Column as C;
+
     let rows = (first_ordinal..).zip(records).map(|(ordinal, record)| {
         Ok(staged_document::ActiveModel {
             execution_id: Set(execution),
@@ -49,7 +51,6 @@ pub async fn stage(
     if rows.is_empty() {
         return Ok(());
     }
-    use staged_document::Column as C;
     staged_document::Entity::insert_many(rows)
         .on_conflict(
             OnConflict::columns([C::ExecutionId, C::Kind, C::Key])

@@ -4,7 +4,7 @@
 //! the day. Rows of a file are matched by id and content together, since files reuse ids. What is stored and equal is
 //! neither written nor told.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write as _};
 
 use entity::{
     account, execution,
@@ -70,12 +70,11 @@ impl Stager {
         let mut places: HashMap<String, usize> = HashMap::new();
         for record in records {
             let row = self.row(app, account_key, record, now);
-            match places.get(&row.row_key) {
-                Some(place) => rows[*place] = row,
-                None => {
-                    places.insert(row.row_key.clone(), rows.len());
-                    rows.push(row);
-                }
+            if let Some(place) = places.get(&row.row_key) {
+                rows[*place] = row;
+            } else {
+                places.insert(row.row_key.clone(), rows.len());
+                rows.push(row);
             }
         }
         rows
@@ -161,7 +160,10 @@ fn hash(parts: &[&str]) -> [u8; 16] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
 }
 
 /// What a merge did to one account's transactions.

@@ -45,7 +45,7 @@ pub async fn run(app: App) {
             };
             let owner = app.clone();
             app.spawn(async move {
-                run::run(owner, execution).await;
+                Box::pin(run::run(owner, execution)).await;
                 drop(slot);
             });
         }
@@ -64,7 +64,7 @@ pub async fn run_once(app: &App) -> Result<usize> {
     let count = claimed.len();
     let runs: Vec<_> = claimed
         .into_iter()
-        .map(|execution| tokio::spawn(run::run(app.clone(), execution)))
+        .map(|execution| tokio::spawn(Box::pin(run::run(app.clone(), execution))))
         .collect();
     for run in runs {
         run.await.map_err(crate::error::Error::internal)?;

@@ -62,7 +62,7 @@ pub async fn run(app: App, execution: execution::Model) {
         match outcome {
             Ok(()) => {}
             Err(Error::LeaseLost) => {
-                tracing::info!("another worker has this execution now, or it has ended")
+                tracing::info!("another worker has this execution now, or it has ended");
             }
             Err(error) => {
                 error.log("execution");
@@ -71,7 +71,7 @@ pub async fn run(app: App, execution: execution::Model) {
         }
         app.wakes.sync.notify();
     };
-    task.instrument(span).await;
+    Box::pin(task.instrument(span)).await;
 }
 
 async fn hand_over(app: &App, id: uuid::Uuid, epoch: i64, after: Duration, failed: bool) {

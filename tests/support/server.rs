@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A server over one database.
 pub struct Server {
@@ -204,7 +204,8 @@ impl Server {
         let key = answer
             .pointer("/data/createApiKey/apiKey")
             .and_then(Value::as_str);
-        *self.key.lock().expect("a key") = key.unwrap_or_else(|| panic!("{answer}")).to_owned();
+        key.unwrap_or_else(|| panic!("{answer}"))
+            .clone_into(&mut self.key.lock().expect("a key"));
     }
 
     /// A request with a token; `None` while the server cannot be reached.

@@ -5,10 +5,13 @@ use strum::IntoEnumIterator as _;
 
 use super::{Signal as G, is_ended, is_failure, next, status};
 
+/// States that are alike, and the signals they allow with the states these lead to.
+type Row = (&'static [S], &'static [(&'static str, &'static str)]);
+
 /// Each state, and the states it leads to by each signal; whatever is not written is not allowed.
 ///
 /// `failure` stands for any code that ends a run by failing, except CREATE_ERROR and MERGE_ERROR.
-const TABLE: &[(&[S], &[(&str, &str)])] = &[
+const TABLE: &[Row] = &[
     (
         &[S::Creating],
         &[("prepared", "CREATED"), ("CREATE_ERROR", "CREATE_ERROR")],
