@@ -45,6 +45,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ITEMS: i32 = 2_000;
 const ACCOUNTS_PER_ITEM: i32 = 3;
 const ROWS_PER_ACCOUNT: i32 = 150;

@@ -41,7 +41,7 @@ impl From<Signal> for Move {
 
 /// Moves an execution and its Item, and appends the events that this amounts to.
 ///
-/// Fails with [`lease_lost`] when somebody else has claimed or ended the execution since it was read.
+/// Fails with [`Error::LeaseLost`] when somebody else has claimed or ended the execution since it was read.
 pub async fn apply(
     txn: &impl ConnectionTrait,
     app: &App,

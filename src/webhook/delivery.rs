@@ -2,7 +2,7 @@
 //!
 //! Promises that a delivery is sent until its endpoint takes it or the [`schedule`](super::schedule) ends, always with
 //! the same id and body; that no transaction is open while a request is under way; that a worker which has lost a
-//! delivery to another records nothing for it; and that endpoints which hang delay none that answer ([`Lanes`]). A
+//! delivery to another records nothing for it; and that endpoints which hang delay none that answer (the lanes). A
 //! crash between any two lines leads to the delivery being sent again once its lease has run out.
 //!
 //! Relies on the relay to make deliveries, and leaves to the endpoint to recognise what it already has by `webhook-id`.

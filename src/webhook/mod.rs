@@ -3,7 +3,7 @@
 //! A registration ([`create`], [`update`], [`delete`], [`rotate_secret`]) says which events go where; the relay makes a
 //! delivery of each that matches, and [`delivery`] sends it until the endpoint takes it or the [`schedule`] ends.
 //! [`signature`] proves who sent a request, [`egress`] decides where a request may go and sends it; the two and the
-//! schedule know no database. Secrets and headers are sealed at rest, and opened by the [`keyring`] alone.
+//! schedule know no database. Secrets and headers are sealed at rest, and opened by the keyring alone.
 
 pub mod delivery;
 pub mod egress;
