@@ -105,9 +105,18 @@ async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Re
             ));
         }
     };
-    let inspected = guard::inspect(&asked.query, asked.operation_name.as_deref())?;
+    let name = asked.operation_name.as_deref();
+    let known = web.known.find(&asked.query, name);
+    let new = known.is_none();
+    let inspected = match known {
+        Some(inspected) => inspected,
+        None => guard::inspect(&asked.query, name)?,
+    };
     let operation = inspected.operation;
     let (document, principal) = admit(web, &parts.headers, &asked, inspected).await?;
+    if new && principal.is_some() {
+        web.known.remember(&asked.query, name, &document);
+    }
     match operation {
         Some(OperationType::Mutation) if parts.method == Method::GET => {
             return Err(answer::wrong_method("mutations take POST")

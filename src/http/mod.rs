@@ -77,6 +77,7 @@ pub struct Web {
     graph: Graph,
     timing: Timing,
     sockets: TaskTracker,
+    known: guard::Known,
 }
 
 impl Web {
@@ -87,6 +88,7 @@ impl Web {
             graph,
             timing: Timing::default(),
             sockets: TaskTracker::new(),
+            known: guard::Known::default(),
         }
     }
 

@@ -1,6 +1,14 @@
 //! Movements of accounts.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
+use std::borrow::Cow;
+
+use async_graphql::{
+    Context, ContextSelectionSet, Enum, ID, InputObject, Name, Object, OutputType, Positioned,
+    Result, ServerResult, Value,
+    indexmap::IndexMap,
+    parser::types::{Field, Selection, SelectionSet},
+    registry::Registry,
+};
 use uuid::Uuid;
 
 use super::{
@@ -107,15 +115,91 @@ impl Transaction {
     }
 }
 
-impl From<Movement> for Transaction {
-    fn from(row: Movement) -> Self {
-        Self(row)
+/// A transaction in a list. Lists are long and their rows plain, and a future for each field of each row is most of what
+/// they cost: a row of which only its own scalars are asked for is answered at once.
+pub struct Listed(Transaction);
+
+impl Listed {
+    /// The whole answer, unless something is asked for that takes the executor: another type's fields, a fragment, a
+    /// directive.
+    fn plain(&self, selected: &SelectionSet) -> Option<Value> {
+        let mut answer = IndexMap::with_capacity(selected.items.len());
+        for selection in &selected.items {
+            let Selection::Field(field) = &selection.node else {
+                return None;
+            };
+            let field = &field.node;
+            if !field.directives.is_empty() || !field.arguments.is_empty() {
+                return None;
+            }
+            let value = self.scalar(field.name.node.as_str())?;
+            answer.insert(field.response_key().node.clone(), value);
+        }
+        Some(Value::Object(answer))
+    }
+
+    /// The value of a field that is a scalar of the row itself.
+    fn scalar(&self, name: &str) -> Option<Value> {
+        let row = &self.0.0;
+        let text = |text: &str| Value::String(text.to_owned());
+        let maybe = |value: Option<String>| value.map_or(Value::Null, Value::String);
+        Some(match name {
+            "id" => Value::String(row.id.to_string()),
+            "date" => Value::String(row.date.to_string()),
+            "postedOn" => Value::String(row.posted_on.to_string()),
+            "description" => text(&row.description),
+            "descriptionRaw" => maybe(row.description_raw.clone()),
+            "amount" => Value::String(row.amount.to_string()),
+            "amountInAccountCurrency" => maybe(row.account_amount.map(|amount| amount.to_string())),
+            "currencyCode" => text(&row.currency_code),
+            "type" => Value::Enum(Name::new(row.kind.as_str())),
+            "status" => Value::Enum(Name::new(row.status.as_str())),
+            "balance" => maybe(row.balance.map(|amount| amount.to_string())),
+            "providerId" => maybe(row.provider_id.clone()),
+            "providerCode" => maybe(row.provider_code.clone()),
+            "createdAt" => Value::String(row.created_at.to_string()),
+            "updatedAt" => Value::String(row.updated_at.to_string()),
+            _ => return None,
+        })
     }
 }
 
-impl Pointed for Transaction {
+impl OutputType for Listed {
+    fn type_name() -> Cow<'static, str> {
+        <Transaction as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <Transaction as OutputType>::create_type_info(registry)
+    }
+
+    async fn resolve(
+        &self,
+        ctx: &ContextSelectionSet<'_>,
+        field: &Positioned<Field>,
+    ) -> ServerResult<Value> {
+        match self.plain(&ctx.item.node) {
+            Some(answer) => Ok(answer),
+            None => self.0.resolve(ctx, field).await,
+        }
+    }
+}
+
+impl From<Movement> for Listed {
+    fn from(row: Movement) -> Self {
+        Self(Transaction(row))
+    }
+}
+
+impl Pointed for Listed {
     fn pointer(&self) -> String {
-        page::cursor(List::Transactions, self.0.key())
+        page::cursor(List::Transactions, self.0.0.key())
+    }
+}
+
+impl From<Movement> for Transaction {
+    fn from(row: Movement) -> Self {
+        Self(row)
     }
 }
 
@@ -137,7 +221,7 @@ connection!(
     TransactionConnection,
     /// A transaction in a list.
     TransactionEdge,
-    Transaction,
+    Listed,
     counted by TransactionCount
 );
 

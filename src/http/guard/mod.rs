@@ -10,6 +10,7 @@
 //! what a caller without a token would be asking for.
 
 mod cost;
+mod known;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -99,6 +100,8 @@ pub enum Anonymous {
     /// Anything else, or no operation: it needs a token.
     Refused,
 }
+
+pub use self::known::Known;
 
 /// A document within the limits.
 #[derive(Clone, Debug)]
