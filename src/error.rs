@@ -52,7 +52,7 @@ pub enum Error {
         retry_after_seconds: u64,
     },
     /// Not a cursor of this log, or of its future.
-    #[error("the cursor is not one of this application's log; start without a cursor")]
+    #[error("the cursor is not one of this list or log; start without one")]
     BadCursor,
     /// Older than what is kept.
     #[error("the cursor is older than the events that are kept; go on from `oldestCursor`")]
