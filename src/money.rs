@@ -133,14 +133,12 @@ impl fmt::Display for Amount {
     /// Plain notation with at least two and at most nine decimals: `-25.00`, `115.8331`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.is_negative() { "-" } else { "" };
-        let fraction = format!("{:09}", self.nanos.unsigned_abs());
-        let kept = fraction.trim_end_matches('0').len().max(2);
-        write!(
-            f,
-            "{sign}{}.{}",
-            self.units.unsigned_abs(),
-            &fraction[..kept]
-        )
+        let (mut fraction, mut digits) = (self.nanos.unsigned_abs(), 9);
+        while digits > 2 && fraction % 10 == 0 {
+            fraction /= 10;
+            digits -= 1;
+        }
+        write!(f, "{sign}{}.{fraction:0digits$}", self.units.unsigned_abs())
     }
 }
 

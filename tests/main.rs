@@ -7,6 +7,7 @@ mod graph;
 mod layering;
 mod merge;
 mod privacy;
+mod rows;
 mod schema;
 mod storm;
 mod support;

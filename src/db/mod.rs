@@ -10,6 +10,7 @@ pub mod execution;
 pub mod merge;
 pub mod page;
 pub mod queues;
+pub mod row;
 
 use std::{
     sync::{

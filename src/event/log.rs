@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use entity::{event, kind::EventType};
 use sea_orm::{
-    ColumnTrait as _, Condition, FromQueryResult as _, QueryFilter as _, QueryOrder as _,
-    QueryResult, QuerySelect as _, Select,
+    ColumnTrait as _, Condition, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;
@@ -15,7 +14,8 @@ use crate::{
     app::App,
     db::{
         Db,
-        page::{self, Conditions, Key, Page, Row, Slice, Source},
+        page::{self, Conditions, Key, Page, Slice, Source},
+        row::stored,
     },
     error::Result,
 };
@@ -88,22 +88,32 @@ fn select(scope: &Scope) -> Select<event::Entity> {
 
 const EVENTS: Source = Source {
     table: "event",
-    columns: &["*"],
     primary: "sequence",
     parent: "application_id",
     order: &["position"],
     descending: false,
 };
 
-impl Row for event::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Position(self.position.unwrap_or_default())
-    }
-}
+stored!(
+    event::Model {
+        sequence,
+        id,
+        application_id,
+        position,
+        kind,
+        item_id,
+        account_id,
+        connector_id,
+        item_sequence,
+        client_user_id,
+        connect_token_id,
+        triggered_by,
+        webhook_url,
+        payload,
+        created_at
+    },
+    |row| Key::Position(row.position.unwrap_or_default())
+);
 
 /// A page of an application's published events, oldest first.
 pub async fn list(

@@ -148,6 +148,9 @@ impl std::error::Error for Told {
     }
 }
 
+/// Of what, which, with their details or not, which part.
+type Transactions = (Parent, TransactionFilter, bool, Slice);
+
 /// The batches of one request.
 pub struct Loaders {
     items: Batch<(), Uuid, item::Model>,
@@ -155,7 +158,7 @@ pub struct Loaders {
     identities: Batch<(), Uuid, identity::Model>,
     accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
-    transactions_of: Batch<(Parent, TransactionFilter, Slice), Uuid, Page<Movement>>,
+    transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
     deliveries_of: Batch<(Option<DeliveryStatus>, Slice), Uuid, Page<delivery::Model>>,
@@ -258,13 +261,14 @@ pub async fn transactions_of(
     parent: Parent,
     id: Uuid,
     filter: TransactionFilter,
+    detailed: bool,
     slice: Slice,
 ) -> Result<Page<Movement>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |(parent, filter, slice): (_, TransactionFilter, _), ids: Vec<Uuid>| async move {
-        list::transactions(&app, owner, parent, &ids, &filter, slice).await
+    let load = move |(parent, filter, detailed, slice): Transactions, ids: Vec<Uuid>| async move {
+        list::transactions(&app, owner, parent, &ids, &filter, detailed, slice).await
     };
-    let arguments = (parent, filter, slice);
+    let arguments = (parent, filter, detailed, slice);
     let page = loaders(ctx).transactions_of.load(arguments, id, load);
     Ok(page.await?.unwrap_or_default())
 }

@@ -14,6 +14,7 @@ mod mutation;
 mod nulls;
 mod page;
 mod query;
+mod rows;
 mod scalar;
 mod subscription;
 mod turn;

@@ -180,8 +180,8 @@ macro_rules! connection {
             }
 
             /// The rows of this page.
-            async fn nodes(&self) -> &[$node] {
-                &self.nodes
+            async fn nodes(&self) -> crate::graphql::rows::Rows<'_, $node> {
+                crate::graphql::rows::Rows(&self.nodes)
             }
 
             /// Where this page stands in its list.

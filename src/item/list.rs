@@ -6,7 +6,7 @@ use entity::{
     item,
     kind::{ExecutionStatus, ItemStatus},
 };
-use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult};
+use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 
@@ -14,7 +14,10 @@ use super::{check_client_user_id, state};
 use crate::{
     app::App,
     auth::Principal,
-    db::page::{self, Conditions, Key, Page, Row, Slice, Source},
+    db::{
+        page::{self, Conditions, Key, Page, Slice, Source},
+        row::stored,
+    },
     error::Result,
 };
 
@@ -31,22 +34,48 @@ pub struct ItemFilter {
 
 const ITEMS: Source = Source {
     table: "item",
-    columns: &["*"],
     primary: "id",
     parent: "application_id",
     order: &["id"],
     descending: true,
 };
 
-impl Row for item::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    item::Model {
+        id,
+        application_id,
+        connector_id,
+        connect_token_id,
+        client_user_id,
+        webhook_url,
+        oauth_redirect_uri,
+        products,
+        credentials,
+        credentials_digest,
+        mfa_digest,
+        execution_status,
+        error_code,
+        error_message,
+        error_provider_message,
+        parameter,
+        parameter_expires_at,
+        user_action,
+        user_action_expires_at,
+        status_detail,
+        failed_logins,
+        failed_runs,
+        last_ended_at,
+        last_updated_at,
+        collected_once,
+        auto_sync_disabled_at,
+        consent_expires_at,
+        event_sequence,
+        created_at,
+        updated_at,
+        deleted_at
+    },
+    |row| Key::Id(row.id)
+);
 
 /// A page of an application's Items, newest first.
 pub async fn list(

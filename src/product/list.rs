@@ -9,7 +9,7 @@ use entity::{
     account, consent, identity,
     kind::{AccountType, TransactionStatus, TransactionType},
 };
-use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult};
+use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::text::fold;
@@ -17,7 +17,10 @@ use crate::{
     app::App,
     auth::Principal,
     clock::Timestamp,
-    db::page::{self, Conditions, Key, Page, Row, Slice, Source},
+    db::{
+        page::{self, Conditions, Key, Page, Slice, Source},
+        row::{Cells, Row, stored},
+    },
     error::{Error, Result},
     money::Amount,
 };
@@ -27,22 +30,38 @@ const LONGEST_SEARCH: usize = 200;
 
 const ACCOUNTS: Source = Source {
     table: "account",
-    columns: &["*"],
     primary: "id",
     parent: "item_id",
     order: &["id"],
     descending: false,
 };
 
-impl Row for account::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    account::Model {
+        id,
+        application_id,
+        item_id,
+        key,
+        ordinal,
+        kind,
+        subtype,
+        number,
+        name,
+        marketing_name,
+        balance_units,
+        balance_nanos,
+        currency_code,
+        owner,
+        tax_number,
+        bank_data,
+        credit_data,
+        collected_to,
+        suspect,
+        created_at,
+        updated_at
+    },
+    |row| Key::Id(row.id)
+);
 
 /// Accounts of Items that the principal has been shown, oldest first.
 pub async fn accounts(
@@ -88,22 +107,24 @@ fn owned_by(application: Uuid) -> Conditions {
 
 const CONSENTS: Source = Source {
     table: "consent",
-    columns: &["*"],
     primary: "id",
     parent: "item_id",
     order: &["id"],
     descending: true,
 };
 
-impl Row for consent::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    consent::Model {
+        id,
+        application_id,
+        item_id,
+        products,
+        created_at,
+        expires_at,
+        revoked_at
+    },
+    |row| Key::Id(row.id)
+);
 
 /// Consents of Items that the principal has been shown, newest first.
 pub async fn consents(
@@ -145,24 +166,31 @@ pub struct Movement {
     pub item_id: Uuid,
     /// Its account.
     pub account_id: Uuid,
-    /// Instant.
-    pub date: Timestamp,
     /// Local day.
     pub posted_on: NaiveDate,
     /// Cleaned text.
     pub description: String,
-    /// Verbatim text.
-    pub description_raw: Option<String>,
     /// The holder's view.
     pub amount: Amount,
-    /// In the account's currency, when that is another one.
-    pub account_amount: Option<Amount>,
     /// ISO 4217.
     pub currency_code: String,
     /// Direction.
     pub kind: TransactionType,
     /// Settled or not.
     pub status: TransactionStatus,
+    /// The rest, where it has been read.
+    details: Option<Details>,
+}
+
+/// What lists seldom show of a transaction, and do not read then: a page has many rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// Instant.
+    pub date: Timestamp,
+    /// Verbatim text.
+    pub description_raw: Option<String>,
+    /// In the account's currency, when that is another one.
+    pub account_amount: Option<Amount>,
     /// Running balance.
     pub balance: Option<Amount>,
     /// The institution's id.
@@ -175,32 +203,16 @@ pub struct Movement {
     pub updated_at: Timestamp,
 }
 
-const MOVEMENT: &[&str] = &[
-    "id",
-    "item_id",
-    "account_id",
-    "date",
-    "posted_on",
-    "description",
-    "description_raw",
-    "amount_units",
-    "amount_nanos",
-    "account_amount_units",
-    "account_amount_nanos",
-    "currency_code",
-    "kind",
-    "status",
-    "balance_units",
-    "balance_nanos",
-    "provider_id",
-    "provider_code",
-    "created_at",
-    "updated_at",
-];
+impl Movement {
+    /// The rest; fails where a list has left it out.
+    pub fn details(&self) -> Result<&Details> {
+        let details = self.details.as_ref();
+        details.ok_or_else(|| Error::internal("the list has left out what is asked for"))
+    }
+}
 
 const OF_ACCOUNT: Source = Source {
     table: "account_transaction",
-    columns: MOVEMENT,
     primary: "id",
     parent: "account_id",
     order: &["posted_on", "id"],
@@ -212,42 +224,88 @@ const OF_ITEM: Source = Source {
     ..OF_ACCOUNT
 };
 
-fn amount(units: i64, nanos: i32) -> Result<Amount> {
-    Amount::from_parts(units, nanos).map_err(Error::internal)
-}
-
 impl Row for Movement {
-    /// The columns are read by place: a page has many rows.
-    fn read(row: &QueryResult) -> Result<Self> {
-        let maybe = |units: usize| -> Result<Option<Amount>> {
-            match row.try_get_by_index::<Option<i64>>(units)? {
-                Some(whole) => amount(whole, row.try_get_by_index(units + 1)?).map(Some),
-                None => Ok(None),
-            }
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "item_id",
+        "account_id",
+        "posted_on",
+        "description",
+        "amount_units",
+        "amount_nanos",
+        "currency_code",
+        "kind",
+        "status",
+        "date",
+        "description_raw",
+        "account_amount_units",
+        "account_amount_nanos",
+        "balance_units",
+        "balance_nanos",
+        "provider_id",
+        "provider_code",
+        "created_at",
+        "updated_at",
+    ];
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        let Brief(brief) = Brief::read(cells)?;
+        let details = Details {
+            date: cells.take()?,
+            description_raw: cells.take()?,
+            account_amount: maybe_amount(cells)?,
+            balance: maybe_amount(cells)?,
+            provider_id: cells.take()?,
+            provider_code: cells.take()?,
+            created_at: cells.take()?,
+            updated_at: cells.take()?,
         };
         Ok(Self {
-            id: row.try_get_by_index(0)?,
-            item_id: row.try_get_by_index(1)?,
-            account_id: row.try_get_by_index(2)?,
-            date: row.try_get_by_index(3)?,
-            posted_on: row.try_get_by_index(4)?,
-            description: row.try_get_by_index(5)?,
-            description_raw: row.try_get_by_index(6)?,
-            amount: amount(row.try_get_by_index(7)?, row.try_get_by_index(8)?)?,
-            account_amount: maybe(9)?,
-            currency_code: row.try_get_by_index(11)?,
-            kind: row.try_get_by_index(12)?,
-            status: row.try_get_by_index(13)?,
-            balance: maybe(14)?,
-            provider_id: row.try_get_by_index(16)?,
-            provider_code: row.try_get_by_index(17)?,
-            created_at: row.try_get_by_index(18)?,
-            updated_at: row.try_get_by_index(19)?,
+            details: Some(details),
+            ..brief
         })
     }
 
     fn key(&self) -> Key {
         Key::Day(self.posted_on, self.id)
+    }
+}
+
+/// A transaction without its details.
+struct Brief(Movement);
+
+impl Row for Brief {
+    const COLUMNS: &'static [&'static str] = Movement::COLUMNS.split_at(10).0;
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        Ok(Self(Movement {
+            id: cells.take()?,
+            item_id: cells.take()?,
+            account_id: cells.take()?,
+            posted_on: cells.take()?,
+            description: cells.take()?,
+            amount: amount(cells.take()?, cells.take()?)?,
+            currency_code: cells.take()?,
+            kind: cells.take()?,
+            status: cells.take()?,
+            details: None,
+        }))
+    }
+
+    fn key(&self) -> Key {
+        self.0.key()
+    }
+}
+
+fn amount(units: i64, nanos: i32) -> Result<Amount> {
+    Amount::from_parts(units, nanos).map_err(Error::internal)
+}
+
+fn maybe_amount(cells: &mut Cells<'_>) -> Result<Option<Amount>> {
+    let (units, nanos): (Option<i64>, Option<i32>) = (cells.take()?, cells.take()?);
+    match (units, nanos) {
+        (Some(units), Some(nanos)) => amount(units, nanos).map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -314,30 +372,37 @@ impl Parent {
             Self::Account => OF_ACCOUNT,
         }
     }
+
+    fn of(self, row: &Movement) -> Uuid {
+        match self {
+            Self::Item => row.item_id,
+            Self::Account => row.account_id,
+        }
+    }
 }
 
-/// Transactions of Items or accounts that the principal has been shown, newest first.
+/// Transactions of Items or accounts that the principal has been shown, newest first; without their details unless
+/// `detailed`.
 pub async fn transactions(
     app: &App,
     application: Uuid,
     parent: Parent,
     ids: &[Uuid],
     filter: &TransactionFilter,
+    detailed: bool,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<Movement>>> {
-    let conditions = filter.conditions(application);
-    page::of_parents(
-        &app.db,
-        parent.source(),
-        ids,
-        &conditions,
-        slice,
-        |row: &Movement| match parent {
-            Parent::Item => row.item_id,
-            Parent::Account => row.account_id,
-        },
-    )
-    .await
+    let (source, conditions) = (parent.source(), filter.conditions(application));
+    if detailed {
+        let owner = |row: &Movement| parent.of(row);
+        return page::of_parents(&app.db, source, ids, &conditions, slice, owner).await;
+    }
+    let owner = |Brief(row): &Brief| parent.of(row);
+    let pages = page::of_parents(&app.db, source, ids, &conditions, slice, owner).await?;
+    Ok(pages
+        .into_iter()
+        .map(|(id, page)| (id, page.map(|Brief(row)| row)))
+        .collect())
 }
 
 /// How many transactions Items or accounts have.
@@ -386,22 +451,30 @@ pub async fn consents_by_id(
 
 const IDENTITIES: Source = Source {
     table: "identity",
-    columns: &["*"],
     primary: "id",
     parent: "item_id",
     order: &["id"],
     descending: false,
 };
 
-impl Row for identity::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    identity::Model {
+        id,
+        application_id,
+        item_id,
+        full_name,
+        company_name,
+        document,
+        document_type,
+        tax_number,
+        birth_date,
+        job_title,
+        details,
+        created_at,
+        updated_at
+    },
+    |row| Key::Id(row.id)
+);
 
 /// Holders by id.
 pub async fn identities_by_id(

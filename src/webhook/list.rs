@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use entity::{attempt, delivery, kind::DeliveryStatus, webhook};
-use sea_orm::{ColumnTrait as _, FromQueryResult as _, QueryFilter as _, QueryResult};
+use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::{
     app::App,
     auth::Principal,
-    db::page::{self, Conditions, Key, Page, Row, Slice, Source},
+    db::{
+        page::{self, Conditions, Key, Page, Slice, Source},
+        row::stored,
+    },
     error::Result,
 };
 
@@ -18,7 +21,6 @@ const ATTEMPTS_SHOWN: usize = 50;
 
 const WEBHOOKS: Source = Source {
     table: "webhook",
-    columns: &["*"],
     primary: "id",
     parent: "application_id",
     order: &["id"],
@@ -27,7 +29,6 @@ const WEBHOOKS: Source = Source {
 
 const DELIVERIES: Source = Source {
     table: "delivery",
-    columns: &["*"],
     primary: "id",
     parent: "webhook_id",
     order: &["id"],
@@ -36,42 +37,65 @@ const DELIVERIES: Source = Source {
 
 const ATTEMPTS: Source = Source {
     table: "attempt",
-    columns: &["*"],
     primary: "id",
     parent: "delivery_id",
     order: &["id"],
     descending: false,
 };
 
-impl Row for webhook::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
+stored!(
+    webhook::Model {
+        id,
+        application_id,
+        url,
+        events,
+        description,
+        secret,
+        previous_secret,
+        previous_secret_until,
+        headers,
+        enabled,
+        disabled_at,
+        disabled_reason,
+        created_at,
+        updated_at
+    },
+    |row| Key::Id(row.id)
+);
 
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    delivery::Model {
+        id,
+        application_id,
+        event_id,
+        webhook_id,
+        target,
+        item_id,
+        url,
+        status,
+        attempts,
+        next_attempt_at,
+        lease_until,
+        epoch,
+        created_at,
+        updated_at
+    },
+    |row| Key::Id(row.id)
+);
 
-impl Row for delivery::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
-
-impl Row for attempt::Model {
-    fn read(row: &QueryResult) -> Result<Self> {
-        Ok(Self::from_query_result(row, "")?)
-    }
-
-    fn key(&self) -> Key {
-        Key::Id(self.id)
-    }
-}
+stored!(
+    attempt::Model {
+        id,
+        application_id,
+        delivery_id,
+        at,
+        duration_ms,
+        status_code,
+        error,
+        response_body
+    },
+    |row| Key::Id(row.id)
+);
 
 /// A page of an application's registrations, oldest first.
 pub async fn list(app: &App, principal: &Principal, slice: Slice) -> Result<Page<webhook::Model>> {

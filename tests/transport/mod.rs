@@ -3,6 +3,7 @@
 mod abuse;
 mod audit;
 mod harness;
+mod hostile;
 mod http;
 mod socket;
 mod stop;

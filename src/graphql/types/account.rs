@@ -8,13 +8,14 @@ use super::{
     super::{
         ContextExt as _, loader,
         page::{self, Arguments, List, Pointed, connection},
+        rows::Plain,
         scalar::{DateTime, Decimal, Id},
     },
     details::{BankData, CreditData},
     item::Item,
     transaction::{self, TransactionConnection, TransactionFilter},
 };
-use crate::{db::page::Row as _, error::Error, money::Amount, product::list::Parent};
+use crate::{db::row::Row as _, error::Error, money::Amount, product::list::Parent};
 
 /// A bank account or a credit card.
 #[derive(Clone)]
@@ -146,6 +147,8 @@ impl From<account::Model> for Account {
         Self(row)
     }
 }
+
+impl Plain for Account {}
 
 impl Pointed for Account {
     fn pointer(&self) -> String {

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{
+    Context, Enum, ID, InputObject, Object, Result, SimpleObject, parser::types::Field as Selected,
+};
 
 use super::{
     super::{
         ContextExt as _,
         page::{self, Arguments, List, Pointed, connection},
+        rows::{Json, Plain},
         scalar::{DateTime, Id},
     },
     product::ProductType,
 };
 use crate::{
+    app::App,
     clock::Timestamp,
     connector::{Connector as Integration, ConnectorKind, Field, FieldKind, SourceKind},
     db::page::{Key, Page, cut},
@@ -115,6 +119,25 @@ impl Connector {
 impl From<Arc<dyn Integration>> for Connector {
     fn from(connector: Arc<dyn Integration>) -> Self {
         Self(connector)
+    }
+}
+
+impl Plain for Connector {
+    fn write(&self, _: &App, field: &Selected, json: &mut Json) -> Option<()> {
+        let form = self.0.descriptor();
+        match field.name.node.as_str() {
+            "id" => json.word(form.id),
+            "name" => json.text(form.name),
+            "country" => json.maybe(form.country, Json::text),
+            "institutionUrl" => json.maybe(form.institution_url, Json::text),
+            "imageUrl" => json.maybe(form.image_url, Json::text),
+            "primaryColor" => json.maybe(form.primary_color, Json::text),
+            "hasMfa" => json.flag(form.has_mfa),
+            "oauth" => json.flag(form.oauth),
+            "isSandbox" => json.flag(form.is_sandbox),
+            "isOpenFinance" => json.flag(form.is_open_finance),
+            _ => None,
+        }
     }
 }
 

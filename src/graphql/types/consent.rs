@@ -7,12 +7,13 @@ use super::{
     super::{
         loader,
         page::{self, List, Pointed, connection},
+        rows::Plain,
         scalar::{DateTime, Id},
     },
     item::Item,
     product::ProductType,
 };
-use crate::{db::page::Row as _, error::Error};
+use crate::{db::row::Row as _, error::Error};
 
 /// What a user allowed on an Item.
 #[derive(Clone)]
@@ -62,6 +63,8 @@ impl From<consent::Model> for Consent {
         Self(row)
     }
 }
+
+impl Plain for Consent {}
 
 impl Pointed for Consent {
     fn pointer(&self) -> String {

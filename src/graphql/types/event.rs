@@ -10,6 +10,7 @@ use super::{
     super::{
         ContextExt as _, loader,
         page::{self, Pointed, connection},
+        rows::Plain,
         scalar::{DateTime, Id, uuid},
     },
     item::Item,
@@ -104,6 +105,8 @@ impl Event {
         events::body(&self.row)
     }
 }
+
+impl Plain for Event {}
 
 impl Pointed for Event {
     fn pointer(&self) -> String {

@@ -1,6 +1,8 @@
 //! Items: users' connections.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{
+    Context, Enum, ID, InputObject, Object, Result, SimpleObject, parser::types::Field as Selected,
+};
 use entity::{item, kind};
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use super::{
     super::{
         ContextExt as _, loader,
         page::{self, Arguments, List, Pointed, connection},
+        rows::{Json, Plain},
         scalar::{DateTime, Id},
     },
     account::{self, AccountConnection, AccountType},
@@ -18,9 +21,10 @@ use super::{
     transaction::{self, TransactionConnection, TransactionFilter},
 };
 use crate::{
+    app::App,
     clock::Timestamp,
     connector::{self as integration, Field, Warning},
-    db::page::Row as _,
+    db::row::Row as _,
     item::{
         self as items, connector_of, list::ItemFilter as Wanted, permission, products_of, state,
     },
@@ -207,6 +211,28 @@ impl Item {
 impl From<item::Model> for Item {
     fn from(row: item::Model) -> Self {
         Self(row)
+    }
+}
+
+impl Plain for Item {
+    fn write(&self, app: &App, field: &Selected, json: &mut Json) -> Option<()> {
+        let row = &self.0;
+        match field.name.node.as_str() {
+            "id" => json.word(row.id),
+            "connector" => {
+                let connector = Connector(connector_of(app, row).ok()?);
+                json.object(&connector, app, &field.selection_set.node)
+            }
+            "status" => json.word(state::status(row.execution_status).as_str()),
+            "executionStatus" => json.word(row.execution_status.as_str()),
+            "clientUserId" => json.maybe(row.client_user_id.as_deref(), Json::text),
+            "webhookUrl" => json.maybe(row.webhook_url.as_deref(), Json::text),
+            "createdAt" => json.word(row.created_at),
+            "updatedAt" => json.word(row.updated_at),
+            "lastUpdatedAt" => json.maybe(row.last_updated_at, Json::word),
+            "consentExpiresAt" => json.maybe(row.consent_expires_at, Json::word),
+            _ => None,
+        }
     }
 }
 

@@ -1,13 +1,7 @@
 //! Movements of accounts.
 
-use std::borrow::Cow;
-
 use async_graphql::{
-    Context, ContextSelectionSet, Enum, ID, InputObject, Name, Object, OutputType, Positioned,
-    Result, ServerResult, Value,
-    indexmap::IndexMap,
-    parser::types::{Field, Selection, SelectionSet},
-    registry::Registry,
+    Context, Enum, ID, InputObject, Lookahead, Object, Result, parser::types::Field,
 };
 use uuid::Uuid;
 
@@ -15,12 +9,14 @@ use super::{
     super::{
         loader,
         page::{self, Arguments, List, Pointed, connection},
+        rows::{Json, Plain},
         scalar::{Date, DateTime, Decimal, Id, uuid},
     },
     account::Account,
 };
 use crate::{
-    db::page::Row as _,
+    app::App,
+    db::row::Row as _,
     error::Error,
     product::list::{self, Movement, Parent},
 };
@@ -44,8 +40,8 @@ impl Transaction {
     }
 
     /// When it happened, as far as the institution tells; midnight UTC of `postedOn` otherwise.
-    async fn date(&self) -> DateTime {
-        DateTime(self.0.date)
+    async fn date(&self) -> Result<DateTime> {
+        Ok(DateTime(self.0.details()?.date))
     }
 
     /// The institution's local day.
@@ -59,8 +55,8 @@ impl Transaction {
     }
 
     /// The institution's text verbatim; null when it is the same as `description`.
-    async fn description_raw(&self) -> Option<&str> {
-        self.0.description_raw.as_deref()
+    async fn description_raw(&self) -> Result<Option<&str>> {
+        Ok(self.0.details()?.description_raw.as_deref())
     }
 
     /// In `currencyCode`, from the holder's point of view on every kind of account: negative when DEBIT (also a card purchase), positive when CREDIT.
@@ -69,8 +65,8 @@ impl Transaction {
     }
 
     /// The same in the account's currency; null when that is `currencyCode`.
-    async fn amount_in_account_currency(&self) -> Option<Decimal> {
-        self.0.account_amount.map(Decimal)
+    async fn amount_in_account_currency(&self) -> Result<Option<Decimal>> {
+        Ok(self.0.details()?.account_amount.map(Decimal))
     }
 
     /// ISO 4217 code of `amount`.
@@ -90,110 +86,59 @@ impl Transaction {
     }
 
     /// The account's balance after it; null when the institution does not tell.
-    async fn balance(&self) -> Option<Decimal> {
-        self.0.balance.map(Decimal)
+    async fn balance(&self) -> Result<Option<Decimal>> {
+        Ok(self.0.details()?.balance.map(Decimal))
     }
 
     /// The institution's own id; null when it has none.
-    async fn provider_id(&self) -> Option<&str> {
-        self.0.provider_id.as_deref()
+    async fn provider_id(&self) -> Result<Option<&str>> {
+        Ok(self.0.details()?.provider_id.as_deref())
     }
 
     /// The institution's code of the movement, such as a cheque number; null when it has none.
-    async fn provider_code(&self) -> Option<&str> {
-        self.0.provider_code.as_deref()
+    async fn provider_code(&self) -> Result<Option<&str>> {
+        Ok(self.0.details()?.provider_code.as_deref())
     }
 
     /// When it was first seen. The key to use for reading what is new.
-    async fn created_at(&self) -> DateTime {
-        DateTime(self.0.created_at)
+    async fn created_at(&self) -> Result<DateTime> {
+        Ok(DateTime(self.0.details()?.created_at))
     }
 
     /// When it last changed.
-    async fn updated_at(&self) -> DateTime {
-        DateTime(self.0.updated_at)
+    async fn updated_at(&self) -> Result<DateTime> {
+        Ok(DateTime(self.0.details()?.updated_at))
     }
 }
 
-/// A transaction in a list. Lists are long and their rows plain, and a future for each field of each row is most of what
-/// they cost: a row of which only its own scalars are asked for is answered at once.
-pub struct Listed(Transaction);
-
-impl Listed {
-    /// The whole answer, unless something is asked for that takes the executor: another type's fields, a fragment, a
-    /// directive.
-    fn plain(&self, selected: &SelectionSet) -> Option<Value> {
-        let mut answer = IndexMap::with_capacity(selected.items.len());
-        for selection in &selected.items {
-            let Selection::Field(field) = &selection.node else {
-                return None;
-            };
-            let field = &field.node;
-            if !field.directives.is_empty() || !field.arguments.is_empty() {
-                return None;
-            }
-            let value = self.scalar(field.name.node.as_str())?;
-            answer.insert(field.response_key().node.clone(), value);
-        }
-        Some(Value::Object(answer))
-    }
-
-    /// The value of a field that is a scalar of the row itself.
-    fn scalar(&self, name: &str) -> Option<Value> {
-        let row = &self.0.0;
-        let text = |text: &str| Value::String(text.to_owned());
-        let maybe = |value: Option<String>| value.map_or(Value::Null, Value::String);
-        Some(match name {
-            "id" => Value::String(row.id.to_string()),
-            "date" => Value::String(row.date.to_string()),
-            "postedOn" => Value::String(row.posted_on.to_string()),
-            "description" => text(&row.description),
-            "descriptionRaw" => maybe(row.description_raw.clone()),
-            "amount" => Value::String(row.amount.to_string()),
-            "amountInAccountCurrency" => maybe(row.account_amount.map(|amount| amount.to_string())),
-            "currencyCode" => text(&row.currency_code),
-            "type" => Value::Enum(Name::new(row.kind.as_str())),
-            "status" => Value::Enum(Name::new(row.status.as_str())),
-            "balance" => maybe(row.balance.map(|amount| amount.to_string())),
-            "providerId" => maybe(row.provider_id.clone()),
-            "providerCode" => maybe(row.provider_code.clone()),
-            "createdAt" => Value::String(row.created_at.to_string()),
-            "updatedAt" => Value::String(row.updated_at.to_string()),
-            _ => return None,
-        })
-    }
-}
-
-impl OutputType for Listed {
-    fn type_name() -> Cow<'static, str> {
-        <Transaction as OutputType>::type_name()
-    }
-
-    fn create_type_info(registry: &mut Registry) -> String {
-        <Transaction as OutputType>::create_type_info(registry)
-    }
-
-    async fn resolve(
-        &self,
-        ctx: &ContextSelectionSet<'_>,
-        field: &Positioned<Field>,
-    ) -> ServerResult<Value> {
-        match self.plain(&ctx.item.node) {
-            Some(answer) => Ok(answer),
-            None => self.0.resolve(ctx, field).await,
+impl Plain for Transaction {
+    fn write(&self, _: &App, field: &Field, json: &mut Json) -> Option<()> {
+        let row = &self.0;
+        let details = || row.details().ok();
+        match field.name.node.as_str() {
+            "id" => json.word(row.id),
+            "postedOn" => json.word(row.posted_on),
+            "description" => json.text(&row.description),
+            "amount" => json.word(row.amount),
+            "currencyCode" => json.text(&row.currency_code),
+            "type" => json.word(row.kind.as_str()),
+            "status" => json.word(row.status.as_str()),
+            "date" => json.word(details()?.date),
+            "descriptionRaw" => json.maybe(details()?.description_raw.as_deref(), Json::text),
+            "amountInAccountCurrency" => json.maybe(details()?.account_amount, Json::word),
+            "balance" => json.maybe(details()?.balance, Json::word),
+            "providerId" => json.maybe(details()?.provider_id.as_deref(), Json::text),
+            "providerCode" => json.maybe(details()?.provider_code.as_deref(), Json::text),
+            "createdAt" => json.word(details()?.created_at),
+            "updatedAt" => json.word(details()?.updated_at),
+            _ => None,
         }
     }
 }
 
-impl From<Movement> for Listed {
-    fn from(row: Movement) -> Self {
-        Self(Transaction(row))
-    }
-}
-
-impl Pointed for Listed {
+impl Pointed for Transaction {
     fn pointer(&self) -> String {
-        page::cursor(List::Transactions, self.0.0.key())
+        page::cursor(List::Transactions, self.0.key())
     }
 }
 
@@ -221,7 +166,7 @@ connection!(
     TransactionConnection,
     /// A transaction in a list.
     TransactionEdge,
-    Listed,
+    Transaction,
     counted by TransactionCount
 );
 
@@ -270,9 +215,35 @@ pub async fn list(
     let slice = arguments.slice(List::Transactions, crate::graphql::MOST_TRANSACTIONS)?;
     let filter = list::TransactionFilter::from(filter.unwrap_or_default());
     filter.check()?;
-    let page = loader::transactions_of(ctx, parent, id, filter.clone(), slice).await?;
+    let detailed = detailed(ctx);
+    let page = loader::transactions_of(ctx, parent, id, filter.clone(), detailed, slice).await?;
     let count = TransactionCount { parent, id, filter };
     Ok(TransactionConnection::new(page, count))
+}
+
+/// What a row tells without its details.
+const BRIEF: &[&str] = &[
+    "__typename",
+    "id",
+    "account",
+    "postedOn",
+    "description",
+    "amount",
+    "currencyCode",
+    "type",
+    "status",
+];
+
+/// Whether anything else is asked for of the rows of a page.
+fn detailed(ctx: &Context<'_>) -> bool {
+    let page = ctx.look_ahead();
+    [page.field("nodes"), page.field("edges").field("node")]
+        .iter()
+        .flat_map(Lookahead::selection_fields)
+        .any(|rows| {
+            rows.selection_set()
+                .any(|field| !BRIEF.contains(&field.name()))
+        })
 }
 
 /// Direction of a movement, from the holder's point of view.

@@ -8,13 +8,14 @@ use super::{
     super::{
         ContextExt as _, loader,
         page::{self, Arguments, List, Pointed, connection},
+        rows::Plain,
         scalar::{DateTime, Id},
     },
     change::change,
     event::{Event, EventType},
 };
 use crate::{
-    db::page::Row as _,
+    db::row::Row as _,
     item::Change,
     webhook::{self as webhooks, Created, NewWebhook, WebhookUpdate},
 };
@@ -102,6 +103,8 @@ impl From<webhook::Model> for Webhook {
     }
 }
 
+impl Plain for Webhook {}
+
 impl Pointed for Webhook {
     fn pointer(&self) -> String {
         page::cursor(List::Webhooks, self.0.key())
@@ -185,6 +188,8 @@ impl From<delivery::Model> for Delivery {
         Self(row)
     }
 }
+
+impl Plain for Delivery {}
 
 impl Pointed for Delivery {
     fn pointer(&self) -> String {
