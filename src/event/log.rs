@@ -33,7 +33,12 @@ impl Filter {
         Self {
             kinds: Some(
                 EventType::iter()
-                    .filter(|kind| *kind != EventType::ConnectorStatusUpdated)
+                    .filter(|kind| {
+                        !matches!(
+                            kind,
+                            EventType::ConnectorStatusUpdated | EventType::WebhookDisabled
+                        )
+                    })
                     .collect(),
             ),
         }
