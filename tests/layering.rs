@@ -116,6 +116,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("reqwest", &["webhook"]),
     ("jsonwebtoken", &["auth"]),
     ("aes_gcm", &["vault"]),
+    ("aws_lc_rs", &["webhook"]),
     ("sqlx", &["db"]),
 ];
 

@@ -12,7 +12,7 @@ pub mod snapshot;
 
 use entity::{
     event, item,
-    kind::{EventType, ItemStatus, TriggeredBy},
+    kind::{EventType, ItemStatus, TriggeredBy, WebhookPayload},
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -22,6 +22,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{app::App, error::Result};
+
+/// How much of a body is shown beside an attempt.
+const EXCERPT_BYTES: usize = 4 * 1024;
 
 /// What an event adds to the envelope: ids, codes, counts and dates; never names, amounts or an institution's words.
 pub type Extra = Map<String, Value>;
@@ -115,6 +118,65 @@ pub async fn append(
     Ok(())
 }
 
+/// Appends an event about an application itself, inside the transaction of what it tells.
+pub async fn append_of_application(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    application: Uuid,
+    draft: Draft,
+) -> Result<()> {
+    let now = app.clock.now();
+    event::Entity::insert(event::ActiveModel {
+        sequence: NotSet,
+        id: Set(app.rng.id(now)),
+        application_id: Set(application),
+        position: Set(None),
+        kind: Set(draft.kind),
+        item_id: Set(None),
+        account_id: Set(None),
+        connector_id: Set(None),
+        item_sequence: Set(None),
+        client_user_id: Set(None),
+        connect_token_id: Set(None),
+        triggered_by: Set(draft.triggered_by),
+        webhook_url: Set(None),
+        payload: Set(Value::Object(draft.extra)),
+        created_at: Set(now),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}
+
+/// The beginning of a body, for whoever looks at what was sent.
+pub fn excerpt(event: &event::Model, payload: WebhookPayload) -> String {
+    let mut text = body_of(event, payload).to_string();
+    text.truncate(text.floor_char_boundary(EXCERPT_BYTES));
+    text
+}
+
+/// The body of webhooks that tell as little as they can: which event it is, of which Item, and when.
+pub fn thin_body(event: &event::Model) -> Value {
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("event", json!(event.kind.name()));
+    put("eventId", json!(event.id));
+    if let Some(item) = event.item_id {
+        put("itemId", json!(item));
+        put("itemSequence", json!(event.item_sequence));
+    }
+    put("createdAt", json!(event.created_at.to_string()));
+    Value::Object(body)
+}
+
+/// The body of webhooks that are told so much.
+pub fn body_of(event: &event::Model, payload: WebhookPayload) -> Value {
+    match payload {
+        WebhookPayload::Full => body(event),
+        WebhookPayload::Thin => thin_body(event),
+    }
+}
+
 /// An Item's state in the form of an event, for a snapshot; it is in no log.
 pub fn of_state(app: &App, item: &item::Model, status: ItemStatus, position: i64) -> event::Model {
     let state = json!({ "status": status, "executionStatus": item.execution_status });
@@ -151,7 +213,9 @@ pub fn body(event: &event::Model) -> Value {
             put("clientUserId", json!(event.client_user_id));
         }
         None => {
-            put("connectorId", json!(event.connector_id));
+            if let Some(connector) = event.connector_id {
+                put("connectorId", json!(connector));
+            }
         }
     }
     if let Some(triggered_by) = event.triggered_by {

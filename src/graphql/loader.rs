@@ -14,7 +14,7 @@ use std::{
 
 use async_graphql::Context;
 use entity::{
-    account, attempt, consent, delivery, event, identity, item,
+    account, attempt, circuit, consent, delivery, event, identity, item,
     kind::{AccountType, DeliveryStatus},
     webhook,
 };
@@ -163,6 +163,7 @@ pub struct Loaders {
     webhooks: Batch<(), Uuid, webhook::Model>,
     deliveries_of: Batch<(Option<DeliveryStatus>, Slice), Uuid, Page<delivery::Model>>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
+    circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
 }
@@ -181,6 +182,7 @@ impl Loaders {
             webhooks: Batch::new(turn),
             deliveries_of: Batch::new(turn),
             attempts_of: Batch::new(turn),
+            circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
         }
@@ -308,6 +310,13 @@ pub async fn webhook(ctx: &Context<'_>, id: Uuid) -> Result<Option<webhook::Mode
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
     let load = |(), ids: Vec<Uuid>| async move { webhooks::by_id(&app, &principal, &ids).await };
     loaders(ctx).webhooks.load((), id, load).await
+}
+
+/// The circuit of a webhook that has failed since its last success.
+pub async fn circuit(ctx: &Context<'_>, webhook: Uuid) -> Result<Option<circuit::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { webhooks::circuits(&app, &principal, &ids).await };
+    loaders(ctx).circuits.load((), webhook, load).await
 }
 
 /// Deliveries of a webhook.

@@ -3,21 +3,27 @@
 //! A registration ([`create`], [`update`], [`delete`], [`rotate_secret`]) says which events go where; the relay makes a
 //! delivery of each that matches, and [`delivery`] sends it until the endpoint takes it or the [`schedule`] ends.
 //! [`signature`] proves who sent a request, [`egress`] decides where a request may go and sends it; the two and the
-//! schedule know no database. Secrets and headers are sealed at rest, and opened by the keyring alone.
+//! schedule know no database. Secrets, keys and headers are sealed at rest; the keyring opens them for the worker.
 
+mod check;
+pub mod circuit;
 pub mod delivery;
 pub mod egress;
 mod keyring;
+pub(crate) mod keys;
 mod lanes;
 mod list;
 mod registration;
 pub mod schedule;
 pub mod signature;
+mod standing;
 
 pub use self::{
-    list::{attempts, by_id, deliveries, deliveries_by_id, list},
+    delivery::sent_headers,
+    list::{attempts, by_id, circuits, deliveries, deliveries_by_id, list},
     registration::{
         Created, NewWebhook, WebhookUpdate, create, delete, events_of, find, find_delivery,
         retry_delivery, rotate_secret, update,
     },
+    standing::Backlog,
 };

@@ -1,7 +1,7 @@
 //! Registered webhooks, their deliveries and attempts.
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
-use entity::{attempt, delivery, webhook};
+use entity::{delivery, webhook};
 use secrecy::SecretString;
 
 use super::{
@@ -11,8 +11,10 @@ use super::{
         rows::Plain,
         scalar::{DateTime, Id},
     },
+    attempt::Attempt,
     change::change,
     event::{Event, EventType},
+    health::WebhookHealth,
 };
 use crate::{
     db::row::Row as _,
@@ -60,9 +62,40 @@ impl Webhook {
         self.0.disabled_at.map(DateTime)
     }
 
-    /// Why it is disabled, in English; null while it is enabled. An endpoint that answers 410 is disabled.
+    /// Why it is disabled, in English; null while it is enabled. An endpoint that answers 410, or nothing but failures for five days, is disabled, and WEBHOOK_DISABLED tells of it.
     async fn disabled_reason(&self) -> Option<&str> {
         self.0.disabled_reason.as_deref()
+    }
+
+    /// The public half of the key that signs its requests beside the secret (`v1a` in `webhook-signature`, ed25519): `whpk_…`, as Standard Webhooks describes. Replaced with the
+    /// secret by `rotateWebhookSecret`. Null for a moment after an upgrade from a version without.
+    async fn public_key(&self) -> Option<&str> {
+        self.0.public_key.as_deref()
+    }
+
+    /// How much its requests tell.
+    async fn payload(&self) -> WebhookPayload {
+        self.0.payload.into()
+    }
+
+    /// Whether the next event of an Item waits until the one before has been taken or given up. Other Items do not wait.
+    async fn ordered(&self) -> bool {
+        self.0.ordered
+    }
+
+    /// Most requests under way at once, from each node of this Ponte.
+    async fn max_concurrency(&self) -> i32 {
+        self.0.max_concurrency
+    }
+
+    /// Most requests begun in a second, from all nodes together; null when there is no limit.
+    async fn max_per_second(&self) -> Option<i32> {
+        self.0.max_per_second
+    }
+
+    /// How its endpoint has been doing.
+    async fn health(&self, ctx: &Context<'_>) -> Result<WebhookHealth> {
+        Ok(loader::circuit(ctx, self.0.id).await?.into())
     }
 
     /// When it was registered.
@@ -87,6 +120,16 @@ impl Webhook {
         let page = loader::deliveries_of(ctx, self.0.id, status.map(Into::into), slice).await?;
         Ok(DeliveryConnection::new(page))
     }
+}
+
+/// How much the requests of a webhook tell.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "entity::kind::WebhookPayload")]
+pub enum WebhookPayload {
+    /// Exactly `Event.payload`.
+    Full,
+    /// Only `event`, `eventId`, `createdAt` and, when it is about an Item, `itemId` and `itemSequence`: the receiver asks for the rest.
+    Thin,
 }
 
 fn forward(first: Option<i32>, after: Option<String>) -> Arguments {
@@ -169,7 +212,11 @@ impl Delivery {
     /// The requests that were made, oldest first: the last 50.
     async fn attempts(&self, ctx: &Context<'_>) -> Result<Vec<Attempt>> {
         let rows = loader::attempts_of(ctx, self.0.id).await?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        let event = self.0.event_id;
+        Ok(rows
+            .into_iter()
+            .map(|row| Attempt::new(row, event))
+            .collect())
     }
 
     /// When it is tried again; null once it has come to an end.
@@ -215,33 +262,8 @@ pub enum DeliveryStatus {
     Succeeded,
     /// It was given up. `retryDelivery` sends it again.
     Failed,
-}
-
-/// One HTTP request of a delivery.
-#[derive(SimpleObject)]
-pub struct Attempt {
-    /// When it began.
-    at: DateTime,
-    /// How long it took, in milliseconds.
-    duration_ms: i32,
-    /// The status of the answer; null when there was none.
-    status_code: Option<i32>,
-    /// Why there was no answer, or why it did not count, in English; null when the status says it all.
-    error: Option<String>,
-    /// The first 4 KiB of the answer, without the values of your static headers; null when it was empty.
-    response_body: Option<String>,
-}
-
-impl From<attempt::Model> for Attempt {
-    fn from(row: attempt::Model) -> Self {
-        Self {
-            at: DateTime(row.at),
-            duration_ms: row.duration_ms,
-            status_code: row.status_code,
-            error: row.error,
-            response_body: row.response_body,
-        }
-    }
+    /// It was left out when its webhook was enabled again with `backlog: SKIP`. `retryDelivery` sends it.
+    Skipped,
 }
 
 /// A header that is sent with every request.
@@ -280,6 +302,16 @@ pub struct CreateWebhookInput {
     description: Option<String>,
     /// Sent with every request; at most 20.
     headers: Option<Vec<HeaderInput>>,
+    /// How much requests tell.
+    #[graphql(default_with = "WebhookPayload::Full")]
+    payload: WebhookPayload,
+    /// Whether the next event of an Item waits until the one before has been taken or given up. Other Items do not wait.
+    #[graphql(default)]
+    ordered: bool,
+    /// Most requests under way at once, from each node of this Ponte: 1 to 100. 20 when left out.
+    max_concurrency: Option<i32>,
+    /// Most requests begun in a second, spread evenly, from all nodes together: 1 to 10000. No limit when left out.
+    max_per_second: Option<i32>,
 }
 
 impl From<CreateWebhookInput> for NewWebhook {
@@ -289,6 +321,10 @@ impl From<CreateWebhookInput> for NewWebhook {
             events: input.events.map(events),
             description: input.description,
             headers: headers(input.headers.unwrap_or_default()),
+            payload: Some(input.payload.into()),
+            ordered: input.ordered,
+            max_concurrency: input.max_concurrency,
+            max_per_second: input.max_per_second,
         }
     }
 }
@@ -298,7 +334,7 @@ impl From<CreateWebhookInput> for NewWebhook {
 pub struct CreateWebhookPayload {
     /// The webhook.
     webhook: Webhook,
-    /// Signs its requests, as Standard Webhooks describes: `whsec_…`. Shown this once; keep it on your server.
+    /// Signs its requests (`v1`), as Standard Webhooks describes: `whsec_…`. Shown this once; keep it on your server.
     secret: String,
 }
 
@@ -326,6 +362,26 @@ pub struct UpdateWebhookInput {
     enabled: MaybeUndefined<bool>,
     /// Replaces all static headers. Left out: unchanged. Null: none.
     headers: MaybeUndefined<Vec<HeaderInput>>,
+    /// How much requests tell, also those of what waits. Left out or null: unchanged.
+    payload: Option<WebhookPayload>,
+    /// Whether the next event of an Item waits for the one before. Left out or null: unchanged.
+    ordered: Option<bool>,
+    /// Most requests under way at once: 1 to 100. Left out: unchanged. Null: 20.
+    max_concurrency: MaybeUndefined<i32>,
+    /// Most requests begun in a second: 1 to 10000. Left out: unchanged. Null: no limit.
+    max_per_second: MaybeUndefined<i32>,
+    /// With `enabled: true`: what becomes of what waited. Left out or null: what was pending is sent as it comes due, what happened while it was disabled is not.
+    backlog: Option<Backlog>,
+}
+
+/// What becomes of what waited when a webhook is enabled again.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "webhooks::Backlog")]
+pub enum Backlog {
+    /// All of it is sent: what was pending at once, and the events that happened while the webhook was disabled.
+    Send,
+    /// None of it is sent: what was pending becomes SKIPPED.
+    Skip,
 }
 
 impl From<UpdateWebhookInput> for WebhookUpdate {
@@ -336,6 +392,11 @@ impl From<UpdateWebhookInput> for WebhookUpdate {
             description: change(input.description),
             enabled: change(input.enabled),
             headers: map(change(input.headers), headers),
+            payload: input.payload.map(Into::into),
+            ordered: input.ordered,
+            max_concurrency: change(input.max_concurrency),
+            max_per_second: change(input.max_per_second),
+            backlog: input.backlog.map(Into::into),
         }
     }
 }
