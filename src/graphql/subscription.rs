@@ -5,6 +5,7 @@ use std::pin::pin;
 use async_graphql::{Context, ID, Result, Subscription as GraphSubscription};
 use async_stream::try_stream;
 use futures_util::{Stream, StreamExt as _};
+use uuid::Uuid;
 
 use super::{
     ContextExt as _,
@@ -12,6 +13,8 @@ use super::{
     types::event::{Event, EventFilter, EventType, ItemUpdated, kinds},
 };
 use crate::{
+    app::App,
+    auth::Principal,
     error::Error,
     event::{
         cursor,
@@ -64,11 +67,7 @@ impl Subscription {
         let filter = Filter::of_items(kinds(types));
         let mut start = start(ctx, &scope, after).await?;
         if let Some(id) = id {
-            let known = item::load(&app, &principal, id).await;
-            // Whoever was away when the Item was deleted is still to hear of it.
-            if start.after.is_none() || !log::any(&app.db, &scope).await? {
-                known?;
-            }
+            check_item(&app, &principal, id, &scope, &start).await?;
         }
         start.coalesce = coalesce;
         let snapshot = snapshot && start.place.resume().is_none();
@@ -120,14 +119,33 @@ impl Subscription {
     }
 }
 
+/// Fails with NOT_FOUND for an Item that is none of the principal's.
+async fn check_item(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    scope: &Scope,
+    start: &Start,
+) -> crate::error::Result<()> {
+    if start.place.continues() {
+        return Ok(());
+    }
+    match item::load(app, principal, id).await {
+        // Whoever was away when the Item was deleted is still to hear of it.
+        Err(Error::NotFound { .. })
+            if start.after.is_some() && log::any(&app.db, scope).await? =>
+        {
+            Ok(())
+        }
+        known => known.map(|_| ()),
+    }
+}
+
 /// From where to follow: what the transport says goes before what the document says.
 async fn start(ctx: &Context<'_>, scope: &Scope, after: Option<String>) -> Result<Start> {
     let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
     let after = match (place.resume(), after) {
-        (Some(position), _) => {
-            cursor::check_kept(ctx.app(), scope.application, position).await?;
-            Some(position)
-        }
+        (Some(position), _) => Some(position),
         (None, Some(after)) => Some(cursor::resume(ctx.app(), scope.application, &after).await?),
         (None, None) => None,
     };

@@ -220,11 +220,14 @@ async fn get_is_for_queries_and_sockets_for_subscriptions() {
     assert_eq!(mutation.header("allow"), "POST");
     let subscription = node.query(&events("e")).await;
     assert_eq!(subscription.refusal(), refused(400, "INVALID_INPUT"));
-    for method in [Method::PUT, Method::DELETE, Method::PATCH] {
-        let answer = send(node.client.request(method, node.url("/graphql"))).await;
-        assert_eq!(answer.refusal(), refused(405, "INVALID_INPUT"));
-        assert_eq!(answer.header("allow"), "GET, POST, OPTIONS");
-    }
+    let answer = send(node.client.request(Method::PATCH, node.url("/graphql"))).await;
+    assert_eq!(answer.refusal(), refused(405, "INVALID_INPUT"));
+    assert_eq!(answer.header("allow"), "GET, POST, PUT, DELETE, OPTIONS");
+    // Streams that carry several operations are for those who are known.
+    let reservation = send(node.client.put(node.url("/graphql"))).await;
+    assert_eq!(reservation.refusal(), refused(401, "UNAUTHENTICATED"));
+    let stream = send(node.client.delete(node.url("/graphql"))).await;
+    assert_eq!(stream.refusal(), refused(404, "NOT_FOUND"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,7 +443,7 @@ async fn browsers_may_read_from_the_origins_of_the_settings() {
     );
     assert_eq!(
         answer.header("access-control-allow-methods"),
-        "GET,POST,OPTIONS"
+        "GET,POST,PUT,DELETE,OPTIONS"
     );
     assert_eq!(
         answer.header("access-control-allow-headers"),

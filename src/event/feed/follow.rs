@@ -6,7 +6,7 @@ use async_stream::try_stream;
 use entity::event;
 use futures_util::Stream;
 
-use super::{Place, READ, Scope};
+use super::{Place, READ, Scope, Signal};
 use crate::{
     app::App,
     error::Result,
@@ -44,6 +44,9 @@ pub fn follow(
             latest.borrow_and_update();
             let (events, end) = match channel.after(position) {
                 Some(events) if events.is_empty() => {
+                    if place.signal().is_none() {
+                        place.signals(Signal::new(channel.clone()));
+                    }
                     place.wait(true);
                     tokio::select! {
                         changed = latest.changed() => if changed.is_err() { break },

@@ -159,6 +159,28 @@ impl Channel {
     }
 }
 
+/// Tells of new events of a scope, and keeps the scope in the feed.
+#[derive(Clone)]
+pub struct Signal {
+    _channel: Arc<Channel>,
+    latest: watch::Receiver<i64>,
+}
+
+impl Signal {
+    fn new(channel: Arc<Channel>) -> Self {
+        Self {
+            latest: channel.latest.subscribe(),
+            _channel: channel,
+        }
+    }
+
+    /// Returns once there is an event behind a position.
+    pub async fn beyond(&mut self, position: i64) {
+        // The channel is held, so that its sender is there.
+        let _ = self.latest.wait_for(|latest| *latest > position).await;
+    }
+}
+
 /// One application's part of the feed.
 struct Followed {
     /// Everything up to here has been put into the rings.

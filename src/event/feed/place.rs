@@ -7,6 +7,8 @@ use std::sync::{
 
 use uuid::Uuid;
 
+use super::Signal;
+
 const NOWHERE: i64 = i64::MIN;
 
 /// Where a follower stands, told by the stream to whoever serves it: a transport can resume it elsewhere, name its
@@ -16,6 +18,8 @@ pub struct Place(Arc<Inner>);
 
 struct Inner {
     resume: Option<i64>,
+    continues: bool,
+    signal: Mutex<Option<Signal>>,
     position: AtomicI64,
     item: Mutex<Option<Uuid>>,
     coalesce: AtomicBool,
@@ -26,6 +30,8 @@ impl Default for Inner {
     fn default() -> Self {
         Self {
             resume: None,
+            continues: false,
+            signal: Mutex::default(),
             position: AtomicI64::new(NOWHERE),
             item: Mutex::default(),
             coalesce: AtomicBool::default(),
@@ -41,6 +47,33 @@ impl Place {
             resume: position,
             ..Inner::default()
         }))
+    }
+
+    /// Of a stream that was here before, and was found to be in order then.
+    pub fn continuing(position: i64) -> Self {
+        Self(Arc::new(Inner {
+            resume: Some(position),
+            continues: true,
+            ..Inner::default()
+        }))
+    }
+
+    /// Whether the stream was found to be in order before.
+    pub fn continues(&self) -> bool {
+        self.0.continues
+    }
+
+    /// Tells when there is more to tell than when the stream waited; none while it does not.
+    pub fn signal(&self) -> Option<Signal> {
+        self.0
+            .signal
+            .lock()
+            .expect("no panic while telling")
+            .clone()
+    }
+
+    pub(super) fn signals(&self, signal: Signal) {
+        *self.0.signal.lock().expect("no panic while telling") = Some(signal);
     }
 
     /// Behind what the stream is to go on, if it is told from outside.

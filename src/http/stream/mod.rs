@@ -168,7 +168,10 @@ fn followed(
         let mut position = resume;
         let mut begun = false;
         while app.running() {
-            let place = Place::resuming(position);
+            let place = match position {
+                Some(position) if begun => Place::continuing(position),
+                position => Place::resuming(position),
+            };
             let own = alone(&web, ready.request(), true, place.clone(), request_id.clone());
             let mut own = Box::pin(own);
             let waits = loop {
@@ -189,7 +192,8 @@ fn followed(
             };
             // What it takes to execute is given back before the long wait.
             drop(own);
-            let Some(mut at) = place.position().filter(|_| waits) else {
+            let stands = place.position().zip(place.signal()).filter(|_| waits);
+            let Some((mut at, signal)) = stands else {
                 if app.running() {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -199,7 +203,7 @@ fn followed(
                 begun = true;
                 yield Said::At(at);
             }
-            let group = web.groups.join(&web, &ready, at, &request_id);
+            let group = web.groups.join(&web, &ready, at, signal, &request_id);
             ready = group.ready();
             let coalesce = place.coalesces();
             drop(place);

@@ -3,13 +3,16 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
-use async_graphql::Response;
 use async_graphql_parser::types::Selection;
 use async_graphql_value::Value;
 use futures_util::StreamExt as _;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -20,13 +23,18 @@ use super::{
     },
     Frame, frame,
 };
-use crate::{auth::PrincipalKind, event::feed::Place};
+use crate::{
+    auth::PrincipalKind,
+    event::feed::{Place, Signal},
+};
 
 /// Answers that a group keeps for those of its members who read slowly, and their bytes.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// Answers that are made before the foremost member has taken them. What nobody reads is not executed.
 const AHEAD: usize = 16;
+/// How long an execution waits for more before it is given up until it is needed.
+const IDLE: Duration = Duration::from_secs(2);
 /// Answers that a member takes at once: what it holds is not freed.
 const TAKEN: usize = 64;
 
@@ -90,10 +98,11 @@ impl Groups {
         web: &Web,
         ready: &Ready,
         position: i64,
+        signal: Signal,
         request_id: &str,
     ) -> Arc<Group> {
         let Some(key) = Key::of(ready) else {
-            return Group::begin(web, ready.clone(), position, request_id);
+            return Group::begin(web, ready.clone(), position, signal, request_id);
         };
         let mut groups = self.0.lock().expect("no panic while joining");
         if let Some(group) = groups.get(&key).and_then(Weak::upgrade)
@@ -101,7 +110,7 @@ impl Groups {
         {
             return group;
         }
-        let group = Group::begin(web, ready.clone(), position, request_id);
+        let group = Group::begin(web, ready.clone(), position, signal, request_id);
         if groups.len() >= groups.capacity() {
             groups.retain(|_, group| group.strong_count() > 0);
         }
@@ -130,7 +139,13 @@ struct Kept {
 }
 
 impl Group {
-    fn begin(web: &Web, ready: Ready, position: i64, request_id: &str) -> Arc<Self> {
+    fn begin(
+        web: &Web,
+        ready: Ready,
+        position: i64,
+        signal: Signal,
+        request_id: &str,
+    ) -> Arc<Self> {
         let alive = CancellationToken::new();
         let ready = Arc::new(ready);
         let group = Arc::new(Self {
@@ -146,13 +161,14 @@ impl Group {
             wanted: Arc::default(),
             _alive: alive.clone().drop_guard(),
         });
-        let execution = execute(
-            web.clone(),
+        let execution = Execution {
+            web: web.clone(),
             ready,
             position,
-            request_id.to_owned(),
-            Arc::downgrade(&group),
-        );
+            request_id: request_id.to_owned(),
+            group: Arc::downgrade(&group),
+        };
+        let execution = execution.run(signal);
         web.app.spawn(async move {
             let _ = alive.run_until_cancelled(execution).await;
         });
@@ -239,33 +255,56 @@ impl Drop for Ending {
     }
 }
 
-async fn execute(
+/// What executes for a group.
+struct Execution {
     web: Web,
     ready: Arc<Ready>,
+    /// What is before it has been told.
     position: i64,
     request_id: String,
     group: Weak<Group>,
-) {
-    let _ending = Ending(group.clone());
-    let place = Place::resuming(Some(position));
-    let request = ready.request().data(place.clone());
-    let mut responses = web.graph.execute_stream(request);
-    while let Some(response) = responses.next().await {
-        let Some(frame) = told(response, &place, &request_id) else {
-            return;
-        };
-        let Some(wanted) = group.upgrade().map(|group| group.push(frame)) else {
-            return;
-        };
-        // The group is not held meanwhile: it ends with its members.
-        while group.upgrade().is_some_and(|group| group.is_ahead()) {
-            wanted.notified().await;
-        }
-    }
 }
 
-/// An answer to an event; none when the stream itself failed, and members go on by themselves.
-fn told(response: Response, place: &Place, request_id: &str) -> Option<Frame> {
-    let answer = Answer::new(response, request_id);
-    (!answer.not_begun()).then(|| frame(&answer, place))
+impl Execution {
+    async fn run(mut self, mut signal: Signal) {
+        let _ending = Ending(self.group.clone());
+        loop {
+            signal.beyond(self.position).await;
+            // Most are silent most of the time: what it takes to execute is there only while it is needed.
+            if !Box::pin(self.burst()).await {
+                return;
+            }
+        }
+    }
+
+    /// Tells what there is, and what comes soon after; `false` when the group is to end.
+    async fn burst(&mut self) -> bool {
+        let place = Place::continuing(self.position);
+        let request = self.ready.request().data(place.clone());
+        let mut responses = self.web.graph.execute_stream(request);
+        loop {
+            let response = match timeout(IDLE, responses.next()).await {
+                Ok(Some(response)) => response,
+                // The stream itself failed; members go on by themselves.
+                Ok(None) => return false,
+                Err(_) if place.waits() => {
+                    self.position = place.position().unwrap_or(self.position);
+                    return true;
+                }
+                Err(_) => continue,
+            };
+            let answer = Answer::new(response, &self.request_id);
+            if answer.not_begun() {
+                return false;
+            }
+            let frame = frame(&answer, &place);
+            let Some(wanted) = self.group.upgrade().map(|group| group.push(frame)) else {
+                return false;
+            };
+            // The group is not held meanwhile: it ends with its members.
+            while self.group.upgrade().is_some_and(|group| group.is_ahead()) {
+                wanted.notified().await;
+            }
+        }
+    }
 }

@@ -1,10 +1,13 @@
-//! One operation of a socket, in a task of its own.
+//! One operation of a socket.
 
+use std::panic::AssertUnwindSafe;
+
+use async_stream::stream;
 use axum::extract::ws::Message;
 use futures_util::{
-    StreamExt as _,
-    future::{AbortHandle, abortable},
-    stream::{self, BoxStream},
+    Stream, StreamExt as _,
+    future::{AbortHandle, abortable as abortable_future},
+    stream::{self, BoxStream, abortable},
 };
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
@@ -41,16 +44,19 @@ pub(super) struct Running {
     pub(super) serial: u64,
     /// Where in the log it stands, if it can be resumed.
     pub(super) position: Option<i64>,
-    task: AbortHandle,
+    handle: AbortHandle,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        self.handle.abort();
     }
 }
 
 /// Starts an operation. What it tells ends with a last message, also when it panics.
+///
+/// A subscription is driven by its socket: most of the time it waits, and then it hands over what others have made. A
+/// query or mutation runs in a task of its own, beside the others of its socket.
 pub(super) fn start(
     web: &Web,
     id: String,
@@ -58,28 +64,18 @@ pub(super) fn start(
     ready: Ready,
     request_id: String,
 ) -> (Running, BoxStream<'static, Told>) {
-    let (sender, receiver) = mpsc::channel(1);
     let span = tracing::info_span!("operation", request_id);
-    let fault = Part {
-        message: Some(protocol::error(
-            &id,
-            &answer::fault().errors(&request_id).to_string(),
-        )),
-        position: None,
-        last: true,
+    let fault = answer::fault().errors(&request_id).to_string();
+    let subscription = ready.is_subscription();
+    let answers = answers(web.clone(), ready, None, request_id);
+    let parts = parts(answers, id.clone(), fault).boxed();
+    let parts = if subscription {
+        parts
+    } else {
+        beside(web, parts, span)
     };
-    let running = run(web.clone(), id.clone(), request_id, ready, sender);
-    let (task, handle) = abortable(running.instrument(span));
-    web.app.spawn(async move {
-        // Aborted when the client, or its socket, is done with it.
-        let _ = task.await;
-    });
-    let told = stream::unfold(receiver, |mut receiver| async move {
-        let part = receiver.recv().await?;
-        Some((part, receiver))
-    })
-    .chain(stream::iter([fault]))
-    .map(move |part| Told {
+    let (parts, handle) = abortable(parts);
+    let told = parts.map(move |part| Told {
         id: id.clone(),
         serial,
         part,
@@ -88,42 +84,85 @@ pub(super) fn start(
         Running {
             serial,
             position: None,
-            task: handle,
+            handle,
         },
         told.boxed(),
     )
 }
 
-async fn run(web: Web, id: String, request_id: String, ready: Ready, sender: mpsc::Sender<Part>) {
-    let mut answers = answers(web, ready, None, request_id);
-    while let Some(said) = answers.next().await {
-        let part = match said {
-            Said::At(position) => Part {
-                message: None,
-                position: Some(position),
-                last: false,
-            },
-            Said::Next(frame) => Part {
-                message: Some(protocol::next(&id, &frame.json)),
-                position: frame.position,
-                last: false,
-            },
-            Said::Refused(errors) => Part {
-                message: Some(protocol::error(&id, &errors)),
-                position: None,
-                last: true,
-            },
-        };
-        let last = part.last;
-        if sender.send(part).await.is_err() || last {
-            return;
+/// Lets a task of its own run ahead by one part. It ends when nobody takes it.
+fn beside(
+    web: &Web,
+    mut parts: BoxStream<'static, Part>,
+    span: tracing::Span,
+) -> BoxStream<'static, Part> {
+    let (sender, receiver) = mpsc::channel(1);
+    let running = async move {
+        while let Some(part) = parts.next().await {
+            if sender.send(part).await.is_err() {
+                return;
+            }
         }
+    };
+    let (running, handle) = abortable_future(running.instrument(span));
+    web.app.spawn(async move {
+        // Aborted when the client, or its socket, is done with it.
+        let _ = running.await;
+    });
+    stream::unfold(
+        (receiver, Stopping(handle)),
+        |(mut receiver, stopping)| async {
+            let part = receiver.recv().await?;
+            Some((part, (receiver, stopping)))
+        },
+    )
+    .boxed()
+}
+
+/// Stops a task when dropped.
+struct Stopping(AbortHandle);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.abort();
     }
-    let end = Part {
-        message: Some(protocol::complete(&id)),
+}
+
+/// The messages of an operation.
+fn parts(
+    answers: BoxStream<'static, Said>,
+    id: String,
+    fault: String,
+) -> impl Stream<Item = Part> + Send {
+    let last = |message| Part {
+        message: Some(message),
         position: None,
         last: true,
     };
-    // The socket is gone otherwise, and with it who would be told.
-    let _ = sender.send(end).await;
+    stream! {
+        let mut answers = AssertUnwindSafe(answers).catch_unwind();
+        while let Some(said) = answers.next().await {
+            match said {
+                Ok(Said::At(position)) => yield Part {
+                    message: None,
+                    position: Some(position),
+                    last: false,
+                },
+                Ok(Said::Next(frame)) => yield Part {
+                    message: Some(protocol::next(&id, &frame.json)),
+                    position: frame.position,
+                    last: false,
+                },
+                Ok(Said::Refused(errors)) => {
+                    yield last(protocol::error(&id, &errors));
+                    return;
+                }
+                Err(_) => {
+                    yield last(protocol::error(&id, &fault));
+                    return;
+                }
+            }
+        }
+        yield last(protocol::complete(&id));
+    }
 }
