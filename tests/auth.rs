@@ -137,6 +137,13 @@ const TABLE: &[Row] = &[
     ),
     Row(
         "Query.item",
+        "{ item(id: \"$item\") { deliveries { nodes { id } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
         "{ item(id: \"$item\") { accounts { nodes { owner } } } }",
         Nothing,
         FORBIDDEN,
@@ -241,6 +248,20 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Mutation.sendTestEvent",
+        "mutation { sendTestEvent(input: { webhookId: \"$webhook\", type: ITEM_CREATED }) { delivery { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.replayWebhook",
+        "mutation { replayWebhook(input: { webhookId: \"$webhook\", since: \"2026-01-01T00:00:00.000Z\" }) { count } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Mutation.retryDelivery",
         "mutation { retryDelivery(input: { deliveryId: \"$delivery\" }) { delivery { id } } }",
         NOT_FOUND,
@@ -267,6 +288,20 @@ const TABLE: &[Row] = &[
         NOT_FOUND,
         Answer,
         NOT_FOUND,
+    ),
+    Row(
+        "Subscription.deliveryUpdated",
+        "subscription { deliveryUpdated(webhookId: \"$webhook\") { id } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Subscription.deliveryUpdated",
+        "subscription { deliveryUpdated(itemId: \"$item\") { id } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
     ),
     Row(
         "Subscription.events",

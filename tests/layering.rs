@@ -87,7 +87,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "app", "auth", "clock", "config", "db", "error", "graphql", "item", "metrics",
+            "app", "auth", "clock", "config", "db", "error", "event", "graphql", "item", "metrics",
         ],
     ),
     (

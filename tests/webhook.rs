@@ -1,8 +1,12 @@
 //! Webhooks from the outside: what arrives, when it comes again, who may steer it.
 
+mod catalogue;
 mod graph;
 mod harness;
 mod registrations;
+mod replay;
+mod tail;
+mod trial;
 
 use std::{collections::HashSet, time::Duration};
 

@@ -22,6 +22,7 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ContextExt as _, turn::Turn};
@@ -151,6 +152,9 @@ impl std::error::Error for Told {
 /// Of what, which, with their details or not, which part.
 type Transactions = (Parent, TransactionFilter, bool, Slice);
 
+/// Of what, how they stand, which part.
+type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
+
 /// The batches of one request.
 pub struct Loaders {
     items: Batch<(), Uuid, item::Model>,
@@ -161,7 +165,8 @@ pub struct Loaders {
     transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
-    deliveries_of: Batch<(Option<DeliveryStatus>, Slice), Uuid, Page<delivery::Model>>,
+    deliveries_of: Batch<Deliveries, Uuid, Page<delivery::Model>>,
+    bodies: Batch<(), Uuid, Value>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
@@ -180,6 +185,7 @@ impl Loaders {
             events: Batch::new(turn),
             webhooks: Batch::new(turn),
             deliveries_of: Batch::new(turn),
+            bodies: Batch::new(turn),
             attempts_of: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
@@ -310,20 +316,28 @@ pub async fn webhook(ctx: &Context<'_>, id: Uuid) -> Result<Option<webhook::Mode
     loaders(ctx).webhooks.load((), id, load).await
 }
 
-/// Deliveries of a webhook.
+/// The body that deliveries of an event carry.
+pub async fn body(ctx: &Context<'_>, event: Uuid) -> Result<Option<Value>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { webhooks::bodies(&app, &principal, &ids).await };
+    loaders(ctx).bodies.load((), event, load).await
+}
+
+/// Deliveries of a webhook or an Item.
 pub async fn deliveries_of(
     ctx: &Context<'_>,
-    webhook: Uuid,
+    parent: webhooks::Parent,
+    id: Uuid,
     status: Option<DeliveryStatus>,
     slice: Slice,
 ) -> Result<Page<delivery::Model>> {
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
-    let load = |(status, slice), ids: Vec<Uuid>| async move {
-        webhooks::deliveries(&app, &principal, &ids, status, slice).await
+    let load = |(parent, status, slice): Deliveries, ids: Vec<Uuid>| async move {
+        webhooks::deliveries(&app, &principal, parent, &ids, status, slice).await
     };
     let page = loaders(ctx)
         .deliveries_of
-        .load((status, slice), webhook, load);
+        .load((parent, status, slice), id, load);
     Ok(page.await?.unwrap_or_default())
 }
 

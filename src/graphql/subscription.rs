@@ -6,7 +6,10 @@ use futures_util::{Stream, StreamExt as _};
 use super::{
     ContextExt as _,
     scalar::uuid,
-    types::event::{Event, EventFilter, ItemUpdated},
+    types::{
+        event::{Event, EventFilter, ItemUpdated},
+        webhook::Delivery,
+    },
 };
 use crate::{
     app::App,
@@ -16,6 +19,7 @@ use crate::{
         log::Filter,
     },
     item::{self, check_client_user_id},
+    webhook::tail,
 };
 
 /// Root fields that follow the log.
@@ -66,6 +70,21 @@ impl Subscription {
         let item = filter.item_id.as_ref().map(uuid);
         let scope = Scope::of(principal, item, filter.client_user_id);
         follow(app, scope, kinds, after).await
+    }
+
+    /// Deliveries as they change from now on: made, attempted, succeeded, failed; each as it stands when it is read. A live view, not a log: it cannot be resumed, states that follow each other closely may be told as one, and one may be told twice: deduplicate by the delivery's `id`, `status` and number of attempts. After a break read `deliveries`. Fails with NOT_FOUND for a webhook or Item that you do not have. FORBIDDEN to connect tokens.
+    async fn delivery_updated(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only deliveries of this webhook.")] webhook_id: Option<ID>,
+        #[graphql(desc = "Only deliveries about this Item.")] item_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Delivery>> + use<>> {
+        let filter = tail::Filter {
+            webhook: webhook_id.as_ref().map(uuid),
+            item: item_id.as_ref().map(uuid),
+        };
+        let changes = tail::follow(ctx.app(), ctx.principal()?, filter).await?;
+        Ok(changes.map(|row| Ok(Delivery(row?))))
     }
 }
 

@@ -21,7 +21,7 @@ use self::{
     record::Done,
     request::{Request, What},
 };
-use super::{keyring::Keyring, lanes::Lanes, registration};
+use super::{keyring::Keyring, lanes::Lanes, registration, trial};
 use crate::{
     app::App,
     db::{self, delivery::Stretch},
@@ -140,13 +140,17 @@ impl Worker {
     /// Begins to send what was claimed. What cannot be loaded stays claimed until its lease runs out.
     async fn send(&mut self, claimed: Vec<delivery::Model>) -> Result<usize> {
         let db = self.app.db.read();
-        let events: HashMap<Uuid, Arc<event::Model>> = event::Entity::find()
+        let mut events: HashMap<Uuid, Arc<event::Model>> = event::Entity::find()
             .filter(event::Column::Id.is_in(claimed.iter().map(|one| one.event_id)))
             .all(db)
             .await?
             .into_iter()
             .map(|event| (event.id, Arc::new(event)))
             .collect();
+        let missing = claimed.iter().map(|one| one.event_id);
+        let missing: Vec<Uuid> = missing.filter(|id| !events.contains_key(id)).collect();
+        let tests = trial::events(db, missing).await?;
+        events.extend(tests.into_iter().map(|event| (event.id, Arc::new(event))));
         let webhooks: HashMap<Uuid, webhook::Model> = webhook::Entity::find()
             .filter(webhook::Column::Id.is_in(claimed.iter().filter_map(|one| one.webhook_id)))
             .all(db)

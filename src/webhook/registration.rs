@@ -26,6 +26,7 @@ use super::{
     egress::check_header,
     keyring::{HEADERS, Headers, PREVIOUS_SECRET, SECRET, headers_to_bytes, scope},
     signature::Secret,
+    trial,
 };
 use crate::{
     app::App,
@@ -342,7 +343,7 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
                 .filter(event::Column::Id.eq(delivery.event_id))
                 .count(&txn)
                 .await?;
-            if kept == 0 {
+            if kept == 0 && trial::events(&txn, [delivery.event_id]).await?.is_empty() {
                 return Err(Error::invalid(
                     "deliveryId",
                     "the event of this delivery is no longer kept",
@@ -365,6 +366,7 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
         })
         .await?;
     app.wakes.delivery.notify();
+    app.tails.hint(delivery.application_id);
     Ok(delivery)
 }
 
@@ -395,7 +397,7 @@ async fn drain(app: &App, webhook: Uuid) -> Result<()> {
 }
 
 /// Holds a registration's row until the transaction ends.
-async fn lock(
+pub(super) async fn lock(
     txn: &DatabaseTransaction,
     principal: &Principal,
     id: Uuid,

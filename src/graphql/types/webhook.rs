@@ -3,6 +3,8 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::{attempt, delivery, webhook};
 use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     super::{
@@ -83,10 +85,24 @@ impl Webhook {
         #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
         #[graphql(desc = "Only those that stand like this.")] status: Option<DeliveryStatus>,
     ) -> Result<DeliveryConnection> {
-        let slice = forward(first, after).slice(List::Deliveries, crate::graphql::MOST_ROWS)?;
-        let page = loader::deliveries_of(ctx, self.0.id, status.map(Into::into), slice).await?;
-        Ok(DeliveryConnection::new(page))
+        let of = (webhooks::Parent::Webhook, self.0.id);
+        deliveries(ctx, of, first, after, status).await
     }
+}
+
+/// A page of deliveries of a webhook or an Item.
+pub async fn deliveries(
+    ctx: &Context<'_>,
+    (parent, id): (webhooks::Parent, Uuid),
+    first: Option<i32>,
+    after: Option<String>,
+    status: Option<DeliveryStatus>,
+) -> Result<DeliveryConnection> {
+    ctx.principal()?.require_api_key("see deliveries")?;
+    let slice = forward(first, after).slice(List::Deliveries, crate::graphql::MOST_ROWS)?;
+    let status = status.map(Into::into);
+    let page = loader::deliveries_of(ctx, parent, id, status, slice).await?;
+    Ok(DeliveryConnection::new(page))
 }
 
 fn forward(first: Option<i32>, after: Option<String>) -> Arguments {
@@ -142,10 +158,15 @@ impl Delivery {
         Id::Row(self.0.id)
     }
 
-    /// What it tells of; null once the event is no longer kept.
+    /// What it tells of; null once the event is no longer kept, and for a test event, which is in no log.
     async fn event(&self, ctx: &Context<'_>) -> Result<Option<Event>> {
         let row = loader::event(ctx, self.0.event_id).await?;
         Ok(row.map(|row| Event::new(ctx.app(), row)))
+    }
+
+    /// The body that its requests carry, also of a test event; null once the event is no longer kept.
+    async fn payload(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
+        Ok(loader::body(ctx, self.0.event_id).await?)
     }
 
     /// The registration; null when it goes to the `webhookUrl` of an Item.

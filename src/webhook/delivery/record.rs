@@ -73,6 +73,10 @@ async fn try_record(app: &App, done: Vec<Done>) -> Result<()> {
         for (id, (url, reason)) in gone {
             disable(&txn, id, url, reason, now).await?;
         }
+        let applications: HashSet<Uuid> = done
+            .iter()
+            .map(|one| one.delivery.application_id)
+            .collect();
         let mut settled = Vec::new();
         for one in done {
             if settle(&txn, &one, now).await? {
@@ -88,6 +92,9 @@ async fn try_record(app: &App, done: Vec<Done>) -> Result<()> {
                 .await?;
         }
         txn.commit().await?;
+        for application in applications {
+            owner.tails.hint(application);
+        }
         Ok(())
     })
     .await
