@@ -165,6 +165,10 @@ impl Reader {
             }
             match self.read(back).await {
                 Ok(rows) => {
+                    if rows.len() >= BUFFER {
+                        // There is more.
+                        tail.hint.notify_one();
+                    }
                     for row in rows {
                         // Nobody listens: they have left a moment ago.
                         let _ = tail.changes.send(Arc::new(row));
