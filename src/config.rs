@@ -114,6 +114,30 @@ pub struct Settings {
         global = true
     )]
     pub webhooks_per_application: String,
+    /// Most WebSockets that an application has open on one node.
+    #[arg(
+        long,
+        env = "PONTE_SOCKETS_PER_APPLICATION",
+        default_value = "10000",
+        global = true
+    )]
+    pub sockets_per_application: String,
+    /// Most subscriptions, over all transports, that an application has open on one node.
+    #[arg(
+        long,
+        env = "PONTE_SUBSCRIPTIONS_PER_APPLICATION",
+        default_value = "100000",
+        global = true
+    )]
+    pub subscriptions_per_application: String,
+    /// Days that events are kept; cursors older than that no longer work.
+    #[arg(
+        long,
+        env = "PONTE_EVENT_RETENTION_DAYS",
+        default_value = "30",
+        global = true
+    )]
+    pub event_retention_days: String,
     /// Failed attempts at a client secret that one address may make in a minute.
     #[arg(
         long,
@@ -180,6 +204,12 @@ pub struct Config {
     pub delivery_concurrency: usize,
     /// Most webhooks of one application.
     pub webhooks_per_application: u64,
+    /// Most WebSockets of an application on this node.
+    pub sockets_per_application: usize,
+    /// Most subscriptions of an application on this node.
+    pub subscriptions_per_application: usize,
+    /// How long events are kept.
+    pub event_retention: Duration,
     /// Failed attempts at a secret by one address in a minute.
     pub secret_attempts_per_minute: u32,
     /// Whether the log is JSON.
@@ -344,6 +374,29 @@ impl Settings {
                 1,
                 100_000,
                 p,
+            ),
+            sockets_per_application: number(
+                "--sockets-per-application (PONTE_SOCKETS_PER_APPLICATION)",
+                &self.sockets_per_application,
+                1,
+                1_000_000,
+                p,
+            ),
+            subscriptions_per_application: number(
+                "--subscriptions-per-application (PONTE_SUBSCRIPTIONS_PER_APPLICATION)",
+                &self.subscriptions_per_application,
+                1,
+                10_000_000,
+                p,
+            ),
+            event_retention: Duration::from_hours(
+                24 * number::<u64>(
+                    "--event-retention-days (PONTE_EVENT_RETENTION_DAYS)",
+                    &self.event_retention_days,
+                    1,
+                    3_650,
+                    p,
+                ),
             ),
             secret_attempts_per_minute: number(
                 "--secret-attempts-per-minute (PONTE_SECRET_ATTEMPTS_PER_MINUTE)",

@@ -38,7 +38,7 @@ pub struct Principal {
 }
 
 /// Kind of token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
     /// A server of the application: everything.
     ApiKey,
@@ -47,7 +47,7 @@ pub enum PrincipalKind {
 }
 
 /// What a connect token carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectToken {
     /// Its row.
     pub id: Uuid,
@@ -74,6 +74,22 @@ impl Principal {
             PrincipalKind::ApiKey => Ok(()),
             PrincipalKind::ConnectToken(_) => Err(Error::Forbidden(what)),
         }
+    }
+
+    /// Whether a token may take the place of another for what is under way: both are API keys of one application, or
+    /// connect tokens of it for the same client user and Item.
+    pub fn succeeds(&self, other: &Self) -> bool {
+        self.application == other.application
+            && match (&self.kind, &other.kind) {
+                (PrincipalKind::ApiKey, PrincipalKind::ApiKey) => true,
+                (PrincipalKind::ConnectToken(fresh), PrincipalKind::ConnectToken(known)) => {
+                    fresh.id == known.id
+                        || (fresh.client_user_id.is_some()
+                            && fresh.client_user_id == known.client_user_id
+                            && fresh.item == known.item)
+                }
+                _ => false,
+            }
     }
 
     /// The Items that this principal may see, those that have been deleted left out.

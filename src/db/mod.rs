@@ -25,8 +25,9 @@ use std::{
 use entity::time::Timestamp;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
 
 use crate::error::{Error, Result};
@@ -124,6 +125,17 @@ impl Db {
             ..TransactionOptions::default()
         };
         Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// Begins a transaction that only reads, everything as of its first statement.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
+        let postgres = self.engine == Engine::Postgres;
+        let options = TransactionOptions {
+            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
+            access_mode: postgres.then_some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        };
+        Ok(self.reader.begin_with_options(options).await?)
     }
 
     /// Lets one node at a time make keys that a new database lacks.

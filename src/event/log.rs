@@ -25,18 +25,29 @@ use crate::{
 pub struct Filter {
     /// Only these kinds.
     pub kinds: Option<Vec<EventType>>,
+    /// Only about this connector, or Items through it.
+    pub connector: Option<i32>,
+    /// Only about this account.
+    pub account: Option<Uuid>,
 }
 
 impl Filter {
-    /// Everything that changes an Item or what was collected through it.
-    pub fn of_items() -> Self {
+    /// What changes an Item or what was collected through it; of that, only these kinds.
+    pub fn of_items(kinds: Option<Vec<EventType>>) -> Self {
+        let mut of_items = kinds.unwrap_or_else(|| EventType::iter().collect());
+        of_items.retain(|kind| *kind != EventType::ConnectorStatusUpdated);
         Self {
-            kinds: Some(
-                EventType::iter()
-                    .filter(|kind| *kind != EventType::ConnectorStatusUpdated)
-                    .collect(),
-            ),
+            kinds: Some(of_items),
+            ..Self::default()
         }
+    }
+
+    /// Whether an event is wanted.
+    pub fn admits(&self, event: &event::Model) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&event.kind))
+            && (self.connector.is_none() || self.connector == event.connector_id)
+            && (self.account.is_none() || self.account == event.account_id)
     }
 }
 
@@ -52,11 +63,23 @@ pub async fn after(
     if let Some(kinds) = &filter.kinds {
         select = select.filter(event::Column::Kind.is_in(kinds.iter().copied()));
     }
+    if let Some(connector) = filter.connector {
+        select = select.filter(event::Column::ConnectorId.eq(connector));
+    }
+    if let Some(account) = filter.account {
+        select = select.filter(event::Column::AccountId.eq(account));
+    }
     Ok(select
         .order_by_asc(event::Column::Position)
         .limit(limit)
         .all(db.read())
         .await?)
+}
+
+/// Whether anything of a scope is in the log.
+pub async fn any(db: &Db, scope: &Scope) -> Result<bool> {
+    let found = select(scope).limit(1).one(db.read()).await?;
+    Ok(found.is_some())
 }
 
 /// One published event of an application.
@@ -128,6 +151,8 @@ pub async fn list(
     conditions.not_null("position");
     conditions.equal("item_id", item);
     conditions.equal("client_user_id", client_user_id);
+    conditions.equal("connector_id", filter.connector);
+    conditions.equal("account_id", filter.account);
     let kinds = filter.kinds.as_ref();
     conditions.one_of(
         "kind",

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod feed;
 pub mod log;
 pub mod relay;
+pub mod snapshot;
 
 use entity::{
     event, item,
@@ -123,4 +124,26 @@ pub async fn append(
             .await?;
     }
     Ok(())
+}
+
+/// An Item's state in the form of an event, for a snapshot; it is in no log.
+pub fn of_state(app: &App, item: &item::Model, status: ItemStatus, position: i64) -> event::Model {
+    let state = Draft::status_changed(status, item.execution_status, TriggeredBy::Internal);
+    event::Model {
+        sequence: 0,
+        id: app.rng.id(app.clock.now()),
+        application_id: item.application_id,
+        position: Some(position),
+        kind: EventType::ItemStatusChanged,
+        item_id: Some(item.id),
+        account_id: None,
+        connector_id: Some(item.connector_id),
+        item_sequence: Some(item.event_sequence),
+        client_user_id: item.client_user_id.clone(),
+        connect_token_id: item.connect_token_id,
+        triggered_by: None,
+        webhook_url: None,
+        payload: Value::Object(state.extra),
+        created_at: item.updated_at,
+    }
 }

@@ -161,7 +161,11 @@ impl Query {
         )]
         after: Option<String>,
         #[graphql(desc = "Only these events.")] filter: Option<EventFilter>,
+        #[graphql(
+            desc = "When there is nothing behind `after` yet, wait up to so many seconds for it: 0 to 60, 0 when left out. An empty page is an answer too: ask again."
+        )]
+        wait_seconds: Option<i32>,
     ) -> Result<EventConnection> {
-        event::list(ctx, first, after, filter).await
+        event::list(ctx, first, after, filter, wait_seconds).await
     }
 }

@@ -79,6 +79,11 @@ impl Refusal {
         self
     }
 
+    /// Whether the request was fine and its document is not.
+    pub(super) fn is_of_document(&self) -> bool {
+        self.document
+    }
+
     /// The `errors` of the answer.
     pub(super) fn errors(&self, request_id: &str) -> Value {
         let mut extensions = self.extensions.clone();
@@ -148,6 +153,17 @@ impl From<Rejection> for Refusal {
             Rejection::Limit { limit, most, .. } => refusal.with("limit", limit).with("most", most),
         }
     }
+}
+
+/// An application that has as many of something open as it may.
+pub(super) fn too_many(limit: &'static str, most: usize) -> Refusal {
+    Refusal::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "RATE_LIMITED",
+        format!("the application has {most} {limit} open on this node; close some first"),
+    )
+    .with("limit", limit)
+    .with("most", most)
 }
 
 /// A request of ours that a fault ended.

@@ -16,12 +16,15 @@ use super::{
     answer::{self, Refusal, RequestId},
     body, console,
     guard::{self, Anonymous, Inspected},
-    negotiate::{Media, negotiate, wants_page},
-    operation::{Answer, Asked, prepare},
-    token, ws,
+    multipart,
+    negotiate::{Media, Streamed, negotiate, streamed, wants_page},
+    operation::{Answer, Asked, Extensions, Ready, prepare},
+    single, sse, token, ws,
 };
 use crate::{auth::Principal, error::Error, graphql::Asking};
 
+/// What /graphql takes; PUT and DELETE for streams that carry several operations.
+const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 /// Most bytes of a request's body.
 pub(super) const BODY: usize = 128 * 1024;
 
@@ -46,45 +49,82 @@ pub(super) async fn endpoint(
         return console::page(&web.app);
     }
     if parts.method == Method::OPTIONS {
-        return (
-            StatusCode::NO_CONTENT,
-            [(header::ALLOW, "GET, POST, OPTIONS")],
-        )
-            .into_response();
+        return (StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response();
+    }
+    if single::concerns(&parts) {
+        return single::endpoint(web, &id, parts, body).await;
+    }
+    match streamed(&parts.headers) {
+        Some(Streamed::Events) => return sse::endpoint(web, &id, parts, body).await,
+        Some(Streamed::Multipart) => return multipart::endpoint(web, &id, parts, body).await,
+        None => {}
     }
     let Some(media) = negotiate(&parts.headers) else {
         let refusal = Refusal::invalid(
             StatusCode::NOT_ACCEPTABLE,
             "Accept",
-            "must admit application/graphql-response+json or application/json",
+            "must admit application/graphql-response+json, application/json, text/event-stream or multipart/mixed;subscriptionSpec=1.0",
         );
         body::drain(&parts.headers, body);
         return refusal.answer(&id, Media::Json);
     };
-    match run(&web, &id, parts, body).await {
-        Ok(answer) => {
-            let status = if answer.refused() && media == Media::GraphqlResponse {
-                StatusCode::BAD_REQUEST
-            } else {
-                StatusCode::OK
-            };
-            match serde_json::to_string(&answer) {
-                Ok(text) => (
-                    status,
-                    answer.headers(),
-                    [(header::CONTENT_TYPE, media.content_type())],
-                    text,
-                )
-                    .into_response(),
-                Err(error) => Refusal::from(Error::internal(error)).answer(&id, media),
-            }
-        }
+    match run(&web, &id, &parts, body).await {
+        Ok(answer) => in_one_piece(&answer, &id, media),
         Err(refusal) => refusal.answer(&id, media),
     }
 }
 
-async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Refusal> {
-    let asked = match parts.method {
+/// A single answer.
+pub(super) fn in_one_piece(answer: &Answer, id: &str, media: Media) -> Response {
+    let status = if answer.refused() && media == Media::GraphqlResponse {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    match serde_json::to_string(answer) {
+        Ok(text) => (
+            status,
+            answer.headers(),
+            [(header::CONTENT_TYPE, media.content_type())],
+            text,
+        )
+            .into_response(),
+        Err(error) => Refusal::from(Error::internal(error)).answer(id, media),
+    }
+}
+
+async fn run(web: &Web, id: &str, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    let ready = admitted(web, parts, body).await?;
+    if ready.is_subscription() {
+        return Err(Refusal::invalid(
+            StatusCode::BAD_REQUEST,
+            "query",
+            "subscriptions are streamed: open a WebSocket (graphql-transport-ws) at this path, or accept text/event-stream",
+        ));
+    }
+    execute(web, id, ready).await
+}
+
+/// Runs a query or a mutation.
+pub(super) async fn execute(web: &Web, id: &str, ready: Ready) -> Result<Answer, Refusal> {
+    let request = ready.into_request();
+    Ok(Answer::new(web.graph.execute(request).await, id))
+}
+
+/// Reads what a request asks, and settles that it may be asked.
+pub(super) async fn admitted(web: &Web, parts: &Parts, body: Body) -> Result<Ready, Refusal> {
+    let (asked, _) = read(web, parts, body).await?;
+    let presented = token::in_headers(&parts.headers);
+    admit(web, parts, asked, presented).await
+}
+
+/// What a request asks, and the members of its `extensions`.
+pub(super) async fn read(
+    web: &Web,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Asked, Extensions), Refusal> {
+    match parts.method {
         Method::POST => {
             if !is_json(&parts.headers) {
                 body::drain(&parts.headers, body);
@@ -95,16 +135,21 @@ async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Re
                 ));
             }
             let body = body::read(&parts.headers, body, BODY, web.timing.body).await?;
-            Asked::from_body(&body)?
+            Asked::from_body(&body)
         }
-        Method::GET => Asked::from_query(parts.uri.query().unwrap_or_default())?,
-        _ => {
-            return Err(answer::wrong_method("/graphql takes POST and GET").header(
-                header::ALLOW,
-                HeaderValue::from_static("GET, POST, OPTIONS"),
-            ));
-        }
-    };
+        Method::GET => Asked::from_query(parts.uri.query().unwrap_or_default()),
+        _ => Err(answer::wrong_method("/graphql takes POST and GET")
+            .header(header::ALLOW, HeaderValue::from_static(METHODS))),
+    }
+}
+
+/// Judges a document and who asks it.
+pub(super) async fn admit(
+    web: &Web,
+    parts: &Parts,
+    asked: Asked,
+    presented: Option<&str>,
+) -> Result<Ready, Refusal> {
     let name = asked.operation_name.as_deref();
     let known = web.known.find(&asked.query, name);
     let new = known.is_none();
@@ -113,47 +158,31 @@ async fn run(web: &Web, id: &str, parts: Parts, body: Body) -> Result<Answer, Re
         None => guard::inspect(&asked.query, name)?,
     };
     let operation = inspected.operation;
-    let (document, principal) = admit(web, &parts.headers, &asked, inspected).await?;
+    let (document, principal) = settle(web, &parts.headers, &asked, inspected, presented).await?;
     if new && principal.is_some() {
         web.known.remember(&asked.query, name, &document);
     }
-    match operation {
-        Some(OperationType::Mutation) if parts.method == Method::GET => {
-            return Err(answer::wrong_method("mutations take POST")
-                .header(header::ALLOW, HeaderValue::from_static("POST")));
-        }
-        Some(OperationType::Subscription) => {
-            return Err(Refusal::invalid(
-                StatusCode::BAD_REQUEST,
-                "query",
-                "subscriptions are served over WebSocket at this path, subprotocol graphql-transport-ws",
-            ));
-        }
-        _ => {}
+    if operation == Some(OperationType::Mutation) && parts.method == Method::GET {
+        return Err(answer::wrong_method("mutations take POST")
+            .header(header::ALLOW, HeaderValue::from_static("POST")));
     }
     let trusted = &web.app.config.trusted_proxies;
     let asking = Asking {
         principal,
         address: address::of(&parts.extensions, &parts.headers, trusted),
     };
-    let request = prepare(
-        web,
-        asked,
-        document.document,
-        document.introspections,
-        asking,
-    )?;
-    Ok(Answer::new(web.graph.execute(request).await, id))
+    let (document, introspections) = (document.document, document.introspections);
+    prepare(web, asked, document, introspections, asking)
 }
 
 /// Settles who is asking, and what of the document they may have looked at.
-async fn admit(
+async fn settle(
     web: &Web,
     headers: &HeaderMap,
     asked: &Asked,
     inspected: Inspected,
+    presented: Option<&str>,
 ) -> Result<(Inspected, Option<Principal>), Refusal> {
-    let presented = token::in_headers(headers);
     let failure = match token::principal(&web.app, presented, token::origin(headers)).await {
         Ok(principal) => return Ok((inspected, Some(principal))),
         Err(failure) => failure,

@@ -16,9 +16,13 @@ mod console;
 mod graphql;
 pub mod guard;
 mod health;
+mod multipart;
 mod negotiate;
 mod observe;
 mod operation;
+mod single;
+mod sse;
+mod stream;
 mod token;
 mod upload;
 mod ws;
@@ -79,6 +83,10 @@ pub struct Web {
     timing: Timing,
     sockets: TaskTracker,
     known: guard::Known,
+    groups: stream::Groups,
+    subscriptions: stream::Census,
+    open_sockets: stream::Census,
+    reservations: single::Reservations,
 }
 
 impl Web {
@@ -90,6 +98,10 @@ impl Web {
             timing: Timing::default(),
             sockets: TaskTracker::new(),
             known: guard::Known::default(),
+            groups: stream::Groups::default(),
+            subscriptions: stream::Census::default(),
+            open_sockets: stream::Census::default(),
+            reservations: single::Reservations::default(),
         }
     }
 
@@ -103,6 +115,7 @@ impl Web {
     pub fn router(&self) -> Router {
         let mut router = Router::new()
             .route("/graphql", any(graphql::endpoint))
+            .route("/graphql/stream", any(graphql::endpoint))
             .route("/uploads", post(upload::receive))
             .route("/webhooks/catalogue.json", get(catalogue::events))
             .route("/webhooks/asyncapi.json", get(catalogue::asyncapi))
@@ -177,12 +190,20 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     };
     let layer = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::ACCEPT,
             token::API_KEY,
+            sse::LAST_EVENT_ID,
+            single::STREAM_TOKEN,
         ])
         .expose_headers([answer::REQUEST_ID, header::RETRY_AFTER])
         .max_age(Duration::from_hours(1));

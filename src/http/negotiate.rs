@@ -46,9 +46,32 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
         .any(|range| range.kind == "text/html" && range.quality > 0)
 }
 
+/// The forms of answers that come one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streamed {
+    /// `text/event-stream`, as graphql-sse has it.
+    Events,
+    /// `multipart/mixed` with `subscriptionSpec`, as Apollo's clients have it.
+    Multipart,
+}
+
+/// The streamed form that a client names, if it names one; wildcards mean none.
+pub(super) fn streamed(headers: &HeaderMap) -> Option<Streamed> {
+    ranges(headers).iter().find_map(|range| {
+        let form = match range.kind.as_str() {
+            "text/event-stream" => Streamed::Events,
+            "multipart/mixed" if range.subscriptions => Streamed::Multipart,
+            _ => return None,
+        };
+        (range.quality > 0).then_some(form)
+    })
+}
+
 struct Range {
     kind: String,
     quality: u16,
+    /// Whether it asks for subscriptions.
+    subscriptions: bool,
 }
 
 fn ranges(headers: &HeaderMap) -> Vec<Range> {
@@ -60,11 +83,20 @@ fn ranges(headers: &HeaderMap) -> Vec<Range> {
         .filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
             let kind = parts.next()?.to_ascii_lowercase();
-            let quality = parts
-                .filter_map(|part| part.split_once('='))
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-                .map_or(1_000, |(_, text)| quality(text.trim()));
-            (!kind.is_empty()).then_some(Range { kind, quality })
+            let named: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
+            let find = |wanted: &str| {
+                let found = named
+                    .iter()
+                    .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+                found.map(|(_, text)| text.trim())
+            };
+            let quality = find("q").map_or(1_000, quality);
+            let subscriptions = find("subscriptionSpec").is_some();
+            (!kind.is_empty()).then_some(Range {
+                kind,
+                quality,
+                subscriptions,
+            })
         })
         .collect()
 }

@@ -12,20 +12,23 @@ use url::form_urlencoded;
 use super::{Web, answer::Refusal, guard};
 use crate::graphql::{Asking, finish};
 
+/// What a client adds to its parameters for the transport.
+pub(super) type Extensions = Map<String, Value>;
+
 /// The parameters of a GraphQL request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) query: String,
     pub(super) operation_name: Option<String>,
-    variables: Map<String, Value>,
+    pub(super) variables: Map<String, Value>,
 }
 
 impl Asked {
     /// Out of the body of a POST.
-    pub(super) fn from_body(body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn from_body(body: &[u8]) -> Result<(Self, Extensions), Refusal> {
         guard::scan_json(body)?;
         match serde_json::from_slice(body) {
-            Ok(Value::Object(map)) => Self::from_map(map),
+            Ok(Value::Object(map)) => Self::with_extensions(map),
             Ok(Value::Array(_)) => Err(Refusal::limit(
                 StatusCode::BAD_REQUEST,
                 "batch",
@@ -37,7 +40,7 @@ impl Asked {
     }
 
     /// Out of the query string of a GET.
-    pub(super) fn from_query(query: &str) -> Result<Self, Refusal> {
+    pub(super) fn from_query(query: &str) -> Result<(Self, Extensions), Refusal> {
         let mut map = Map::new();
         for (key, text) in form_urlencoded::parse(query.as_bytes()) {
             let value = match key.as_ref() {
@@ -59,11 +62,15 @@ impl Asked {
                 return Err(invalid("query", "a parameter is given twice"));
             }
         }
-        Self::from_map(map)
+        Self::with_extensions(map)
     }
 
     /// Out of the members of a JSON object; others are ignored.
-    pub(super) fn from_map(mut map: Map<String, Value>) -> Result<Self, Refusal> {
+    pub(super) fn from_map(map: Map<String, Value>) -> Result<Self, Refusal> {
+        Self::with_extensions(map).map(|(asked, _)| asked)
+    }
+
+    fn with_extensions(mut map: Map<String, Value>) -> Result<(Self, Extensions), Refusal> {
         let query = match map.remove("query") {
             Some(Value::String(query)) => query,
             None | Some(Value::Null) => {
@@ -81,15 +88,17 @@ impl Asked {
             Some(Value::Object(variables)) => variables,
             Some(_) => return Err(invalid("variables", "must be an object")),
         };
-        match map.remove("extensions") {
-            None | Some(Value::Null | Value::Object(_)) => {}
+        let extensions = match map.remove("extensions") {
+            None | Some(Value::Null) => Extensions::new(),
+            Some(Value::Object(extensions)) => extensions,
             Some(_) => return Err(invalid("extensions", "must be an object")),
-        }
-        Ok(Self {
+        };
+        let asked = Self {
             query,
             operation_name,
             variables,
-        })
+        };
+        Ok((asked, extensions))
     }
 }
 
@@ -97,14 +106,51 @@ fn invalid(field: &'static str, reason: &str) -> Refusal {
     Refusal::invalid(StatusCode::BAD_REQUEST, field, reason)
 }
 
-/// Makes a request for the executor out of a document that the guard has passed and whose caller is known.
+/// An operation that may run.
+#[derive(Clone)]
+pub(super) struct Ready {
+    pub(super) asked: Asked,
+    pub(super) document: ExecutableDocument,
+    pub(super) asking: Asking,
+}
+
+impl Ready {
+    /// For the executor.
+    pub(super) fn into_request(self) -> Request {
+        let mut request = Request::new(String::new())
+            .variables(Variables::from_json(Value::Object(self.asked.variables)))
+            .data(self.asking);
+        request.operation_name = self.asked.operation_name;
+        request.set_parsed_query(self.document);
+        request
+    }
+
+    /// The same, once more.
+    pub(super) fn request(&self) -> Request {
+        self.clone().into_request()
+    }
+
+    /// The operation.
+    pub(super) fn operation(&self) -> Option<&OperationDefinition> {
+        let name = self.asked.operation_name.as_deref();
+        guard::select(&self.document.operations, name)
+    }
+
+    /// Whether it is a subscription.
+    pub(super) fn is_subscription(&self) -> bool {
+        let operation = self.operation();
+        operation.is_some_and(|operation| operation.ty == OperationType::Subscription)
+    }
+}
+
+/// Checks what a caller who is known asks of a document that the guard has passed.
 pub(super) fn prepare(
     web: &Web,
     asked: Asked,
     document: ExecutableDocument,
     introspections: usize,
     asking: Asking,
-) -> Result<Request, Refusal> {
+) -> Result<Ready, Refusal> {
     if introspections > 0 && !web.app.config.introspection {
         return Err(
             Refusal::document("DOCUMENT_REJECTED", "introspection is not answered here")
@@ -122,12 +168,11 @@ pub(super) fn prepare(
     if operation.ty == OperationType::Subscription {
         check_subscription(operation)?;
     }
-    let mut request = Request::new(String::new())
-        .variables(Variables::from_json(Value::Object(asked.variables)))
-        .data(asking);
-    request.operation_name = asked.operation_name;
-    request.set_parsed_query(document);
-    Ok(request)
+    Ok(Ready {
+        asked,
+        document,
+        asking,
+    })
 }
 
 /// The executor notices a missing variable only where it is used, after other fields have been executed.

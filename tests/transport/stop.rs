@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ponte::event::cursor;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -23,7 +24,13 @@ async fn hundreds_of_sockets_are_told_to_come_back_and_the_node_stops_within_ten
     let mut idle = Raw::open(node.address).await;
     let began = Instant::now();
     node.app.stop();
-    for socket in &mut sockets {
+    let position = cursor::encode(&node.app, node.owner.id, 0);
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        if n % 2 == 0 {
+            // Where to resume.
+            let farewell = json!({ "type": "ping", "payload": { "cursors": { "1": position } } });
+            assert_eq!(socket.next().await, Said::Message(farewell));
+        }
         assert_eq!(
             socket.next().await,
             Said::Close(1001, "Going away".to_owned())

@@ -1,9 +1,10 @@
 //! The log of events, as clients read and follow it.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
-use entity::event;
+use entity::{event, item};
+use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use super::{
@@ -18,11 +19,13 @@ use super::{
 use crate::{
     app::App,
     db::page::{Key, Page, Slice},
+    error::Error,
     event::{
         self as events, cursor,
+        feed::{self, Scope, Start},
         log::{self, Filter},
     },
-    item::check_client_user_id,
+    item::{check_client_user_id, state},
 };
 
 /// Something that happened.
@@ -131,17 +134,31 @@ pub struct EventFilter {
     pub item_id: Option<ID>,
     /// Only about Items of this client user.
     pub client_user_id: Option<String>,
+    /// Only about this connector, or Items through it.
+    pub connector_id: Option<ID>,
+    /// Only about this account.
+    pub account_id: Option<ID>,
 }
 
 impl EventFilter {
-    /// The types, as the log knows them.
-    pub fn kinds(&self) -> Filter {
-        let types = self.types.as_ref();
+    /// What of it the log looks at, Item and client user apart.
+    pub fn wanted(&self) -> Filter {
         Filter {
-            kinds: types.map(|types| types.iter().map(|kind| (*kind).into()).collect()),
+            kinds: kinds(self.types.clone()),
+            // No connector has a negative id.
+            connector: (self.connector_id.as_ref()).map(|id| id.parse().unwrap_or(-1)),
+            account: self.account_id.as_ref().map(uuid),
         }
     }
 }
+
+/// Types of events, as the log knows them.
+pub fn kinds(types: Option<Vec<EventType>>) -> Option<Vec<entity::kind::EventType>> {
+    types.map(|types| types.into_iter().map(Into::into).collect())
+}
+
+/// Longest that a page is waited for, in seconds.
+const LONGEST_WAIT: u64 = 60;
 
 /// A page of the log.
 pub async fn list(
@@ -149,6 +166,7 @@ pub async fn list(
     first: Option<i32>,
     after: Option<String>,
     filter: Option<EventFilter>,
+    wait_seconds: Option<i32>,
 ) -> Result<EventConnection> {
     let (app, principal) = (ctx.app(), ctx.principal()?);
     principal.require_api_key("read the log; it may follow itemUpdated")?;
@@ -166,7 +184,32 @@ pub async fn list(
         slice.after = Some(Key::Position(cursor::resume(app, owner, &after).await?));
     }
     let item = filter.item_id.as_ref().map(uuid);
-    let page = log::list(app, owner, &filter.kinds(), item, user, slice).await?;
+    let wanted = filter.wanted();
+    let patience = match u64::try_from(wait_seconds.unwrap_or(0)) {
+        Ok(seconds) if seconds <= LONGEST_WAIT => Duration::from_secs(seconds),
+        _ => {
+            let reason = format!("must be between 0 and {LONGEST_WAIT}");
+            return Err(Error::invalid("waitSeconds", reason).into());
+        }
+    };
+    let mut page = log::list(app, owner, &wanted, item, user, slice).await?;
+    if page.rows.is_empty() && slice.limit > 0 && !patience.is_zero() {
+        let after = match slice.after {
+            Some(Key::Position(position)) => position,
+            _ => 0,
+        };
+        let scope = Scope::of(principal, item, filter.client_user_id.clone());
+        let start = Start {
+            after: Some(after),
+            ..Start::default()
+        };
+        let events = pin!(feed::follow(app.clone(), scope, wanted.clone(), start));
+        let comes = tokio::time::timeout(patience, events.into_future()).await;
+        if let Ok((Some(event), _)) = comes {
+            event?;
+            page = log::list(app, owner, &wanted, item, user, slice).await?;
+        }
+    }
     Ok(EventConnection::new(Page {
         rows: page
             .rows
@@ -178,27 +221,59 @@ pub async fn list(
     }))
 }
 
-/// A change of an Item.
-pub struct ItemUpdated(pub Event);
+/// A change of an Item, or its state at the beginning.
+pub struct ItemUpdated {
+    event: Event,
+    /// The Item as the snapshot has it, and whether it is not the last one.
+    state: Option<(Box<item::Model>, bool)>,
+}
 
-/// A change of an Item.
+impl ItemUpdated {
+    /// A change.
+    pub fn change(event: Event) -> Self {
+        Self { event, state: None }
+    }
+
+    /// A state of the snapshot, true at a position.
+    pub fn state(app: &App, row: item::Model, position: i64, more: bool) -> Self {
+        let status = state::status(row.execution_status);
+        let event = Arc::new(events::of_state(app, &row, status, position));
+        Self {
+            event: Event::new(app, event),
+            state: Some((Box::new(row), more)),
+        }
+    }
+}
+
+/// A change of an Item, or its state at the beginning of a subscription with `snapshot`.
 #[Object]
 impl ItemUpdated {
-    /// Give it as `after` to go on behind this change.
+    /// Give it as `after` to go on behind this. While `moreStates` is true, ask for the snapshot again instead: the states that are missing come no other way.
     async fn cursor(&self) -> &str {
-        &self.0.cursor
+        &self.event.cursor
     }
 
-    /// What happened.
+    /// What happened. In a snapshot an ITEM_STATUS_CHANGED that is made for it and is in no log.
     async fn event(&self) -> &Event {
-        &self.0
+        &self.event
     }
 
-    /// The Item as it is now, which can be newer than the event; null once it is deleted.
+    /// Whether this is a state of the snapshot and no change.
+    async fn snapshot(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Whether further states of the snapshot follow.
+    async fn more_states(&self) -> bool {
+        self.state.as_ref().is_some_and(|(_, more)| *more)
+    }
+
+    /// The Item as it is now, which can be newer than the event; in a snapshot as it was at the cursor. Null once it is deleted.
     async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
-        match self.0.row.item_id {
-            Some(id) => Ok(loader::item(ctx, id).await?.map(Item)),
-            None => Ok(None),
+        match (&self.state, self.event.row.item_id) {
+            (Some((row, _)), _) => Ok(Some(Item((**row).clone()))),
+            (None, Some(id)) => Ok(loader::item(ctx, id).await?.map(Item)),
+            (None, None) => Ok(None),
         }
     }
 }

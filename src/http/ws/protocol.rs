@@ -13,7 +13,8 @@ const LONGEST_ID: usize = 128;
 #[derive(Debug)]
 pub(super) enum Incoming {
     Init(Map<String, Value>),
-    Ping,
+    /// With whatever the client sends along.
+    Ping(Option<Map<String, Value>>),
     Pong,
     Subscribe {
         id: String,
@@ -47,7 +48,7 @@ impl Incoming {
         };
         match (kind, id, payload) {
             ("connection_init", _, payload) => Ok(Self::Init(payload.unwrap_or_default())),
-            ("ping", ..) => Ok(Self::Ping),
+            ("ping", _, payload) => Ok(Self::Ping(payload)),
             ("pong", ..) => Ok(Self::Pong),
             ("subscribe", Some(id), Some(payload)) => Ok(Self::Subscribe { id, payload }),
             ("complete", Some(id), _) => Ok(Self::Complete { id }),
@@ -64,30 +65,30 @@ pub(super) fn pong() -> Message {
     message(&json!({ "type": "pong" }))
 }
 
-pub(super) fn next(id: &str, payload: &impl Serialize) -> Message {
+/// An answer, as JSON.
+pub(super) fn next(id: &str, payload: &str) -> Message {
     with_payload("next", id, payload)
 }
 
-pub(super) fn error(id: &str, errors: &impl Serialize) -> Message {
+/// Errors, as JSON.
+pub(super) fn error(id: &str, errors: &str) -> Message {
     with_payload("error", id, errors)
+}
+
+/// Where each operation stands, for a client that is about to be left: it resumes with these as `after`.
+pub(super) fn farewell(cursors: &Map<String, Value>) -> Message {
+    message(&json!({ "type": "ping", "payload": { "cursors": cursors } }))
 }
 
 pub(super) fn complete(id: &str) -> Message {
     message(&json!({ "id": id, "type": "complete" }))
 }
 
-fn with_payload(kind: &'static str, id: &str, payload: &impl Serialize) -> Message {
-    #[derive(Serialize)]
-    struct Form<'a, T> {
-        id: &'a str,
-        r#type: &'static str,
-        payload: &'a T,
-    }
-    message(&Form {
-        id,
-        r#type: kind,
-        payload,
-    })
+/// The payload is JSON already, shared by all who get it.
+fn with_payload(kind: &'static str, id: &str, payload: &str) -> Message {
+    let id = serde_json::to_string(id).expect("a text is JSON");
+    let text = format!(r#"{{"id":{id},"type":"{kind}","payload":{payload}}}"#);
+    Message::Text(Utf8Bytes::from(text))
 }
 
 fn message(form: &impl Serialize) -> Message {
@@ -109,6 +110,8 @@ impl Close {
     pub(super) const FORBIDDEN: Self = Self(4403, "Forbidden");
     pub(super) const INIT_TIMEOUT: Self = Self(4408, "Connection initialisation timeout");
     pub(super) const DUPLICATE: Self = Self(4409, "Subscriber already exists");
+    pub(super) const OTHER_TOKEN: Self = Self(4403, "The token belongs to somebody else");
+    pub(super) const TOO_MANY: Self = Self(1013, "The application has too many sockets open");
     pub(super) const SECOND_INIT: Self = Self(4429, "Too many initialisation requests");
 
     pub(super) fn message(self) -> Message {

@@ -1,6 +1,5 @@
 //! One operation of a socket, in a task of its own.
 
-use async_graphql::Request;
 use axum::extract::ws::Message;
 use futures_util::{
     StreamExt as _,
@@ -11,10 +10,13 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::{
-    super::{Web, answer, operation::Answer},
+    super::{
+        Web, answer,
+        operation::Ready,
+        stream::{Said, answers},
+    },
     protocol,
 };
-use crate::metrics;
 
 /// What an operation hands to its socket.
 pub(super) struct Told {
@@ -22,7 +24,14 @@ pub(super) struct Told {
     pub(super) id: String,
     /// Which of those that the client has called so.
     pub(super) serial: u64,
-    pub(super) message: Message,
+    pub(super) part: Part,
+}
+
+/// A piece of what an operation tells.
+pub(super) struct Part {
+    pub(super) message: Option<Message>,
+    /// Where in the log the operation stands with it.
+    pub(super) position: Option<i64>,
     /// Whether nothing comes after it.
     pub(super) last: bool,
 }
@@ -30,6 +39,8 @@ pub(super) struct Told {
 /// A running operation; it ends when this is dropped.
 pub(super) struct Running {
     pub(super) serial: u64,
+    /// Where in the log it stands, if it can be resumed.
+    pub(super) position: Option<i64>,
     task: AbortHandle,
 }
 
@@ -39,93 +50,80 @@ impl Drop for Running {
     }
 }
 
-/// An open subscription, in the metrics.
-struct Counted;
-
-impl Counted {
-    fn new() -> Self {
-        metrics::subscriptions(1.0);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::subscriptions(-1.0);
-    }
-}
-
 /// Starts an operation. What it tells ends with a last message, also when it panics.
 pub(super) fn start(
     web: &Web,
     id: String,
     serial: u64,
-    request: Request,
-    subscription: bool,
+    ready: Ready,
     request_id: String,
 ) -> (Running, BoxStream<'static, Told>) {
     let (sender, receiver) = mpsc::channel(1);
     let span = tracing::info_span!("operation", request_id);
-    let fault = protocol::error(&id, &answer::fault().errors(&request_id));
-    let operation = Operation {
-        web: web.clone(),
-        id: id.clone(),
-        request_id,
-        subscription,
-        sender,
+    let fault = Part {
+        message: Some(protocol::error(
+            &id,
+            &answer::fault().errors(&request_id).to_string(),
+        )),
+        position: None,
+        last: true,
     };
-    let (task, handle) = abortable(operation.run(request).instrument(span));
+    let running = run(web.clone(), id.clone(), request_id, ready, sender);
+    let (task, handle) = abortable(running.instrument(span));
     web.app.spawn(async move {
         // Aborted when the client, or its socket, is done with it.
         let _ = task.await;
     });
     let told = stream::unfold(receiver, |mut receiver| async move {
-        let (message, last) = receiver.recv().await?;
-        Some(((message, last), receiver))
+        let part = receiver.recv().await?;
+        Some((part, receiver))
     })
-    .chain(stream::iter([(fault, true)]))
-    .map(move |(message, last)| Told {
+    .chain(stream::iter([fault]))
+    .map(move |part| Told {
         id: id.clone(),
         serial,
-        message,
-        last,
+        part,
     });
     (
         Running {
             serial,
+            position: None,
             task: handle,
         },
         told.boxed(),
     )
 }
 
-struct Operation {
-    web: Web,
-    id: String,
-    request_id: String,
-    subscription: bool,
-    sender: mpsc::Sender<(Message, bool)>,
-}
-
-impl Operation {
-    async fn run(self, request: Request) {
-        let _counted = self.subscription.then(Counted::new);
-        let mut answers = self.web.graph.execute_stream(request);
-        let mut first = true;
-        while let Some(response) = answers.next().await {
-            let answer = Answer::new(response, &self.request_id);
-            let failed = answer.refused() || (self.subscription && first && answer.not_begun());
-            let message = if first && failed {
-                protocol::error(&self.id, &answer.errors())
-            } else {
-                protocol::next(&self.id, &answer)
-            };
-            if self.sender.send((message, first && failed)).await.is_err() || (first && failed) {
-                return;
-            }
-            first = false;
+async fn run(web: Web, id: String, request_id: String, ready: Ready, sender: mpsc::Sender<Part>) {
+    let mut answers = answers(web, ready, None, request_id);
+    while let Some(said) = answers.next().await {
+        let part = match said {
+            Said::At(position) => Part {
+                message: None,
+                position: Some(position),
+                last: false,
+            },
+            Said::Next(frame) => Part {
+                message: Some(protocol::next(&id, &frame.json)),
+                position: frame.position,
+                last: false,
+            },
+            Said::Refused(errors) => Part {
+                message: Some(protocol::error(&id, &errors)),
+                position: None,
+                last: true,
+            },
+        };
+        let last = part.last;
+        if sender.send(part).await.is_err() || last {
+            return;
         }
-        // The socket is gone otherwise, and with it who would be told.
-        let _ = self.sender.send((protocol::complete(&self.id), true)).await;
     }
+    let end = Part {
+        message: Some(protocol::complete(&id)),
+        position: None,
+        last: true,
+    };
+    // The socket is gone otherwise, and with it who would be told.
+    let _ = sender.send(end).await;
 }

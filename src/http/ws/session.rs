@@ -25,13 +25,14 @@ use super::{
         Web,
         answer::Refusal,
         guard::{self},
-        operation::{Asked, prepare},
+        operation::{Asked, Ready, prepare},
+        stream::Seat,
         token,
     },
     protocol::{self, Close, Incoming},
-    running::{self, Running, Told},
+    running::{self, Part, Running, Told},
 };
-use crate::{auth::Principal, graphql::Asking, metrics};
+use crate::{auth::Principal, event::cursor, graphql::Asking, metrics};
 
 /// Most operations at once.
 const OPERATIONS: usize = 50;
@@ -48,6 +49,8 @@ pub(super) struct Session {
     origin: Option<String>,
     request_id: String,
     principal: Option<Principal>,
+    expiry: Option<BoxFuture<'static, ()>>,
+    seat: Option<Seat>,
     running: HashMap<String, Running>,
     serial: u64,
     told: SelectAll<BoxStream<'static, Told>>,
@@ -70,6 +73,8 @@ impl Session {
             origin,
             request_id,
             principal: None,
+            expiry: None,
+            seat: None,
             running: HashMap::new(),
             serial: 0,
             told: SelectAll::new(),
@@ -124,15 +129,18 @@ impl Session {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let init = sleep(timing.init);
         tokio::pin!(init);
-        let mut expiry: Option<BoxFuture<'static, ()>> = None;
         let mut unanswered = 0;
         let mut writing = false;
         loop {
             let step: Step = tokio::select! {
-                () = app.stopping() => Err(Some(Close::GOING_AWAY)),
+                () = app.stopping() => {
+                    self.farewell();
+                    let _ = timeout(timing.close, write(sink, &mut self.queue)).await;
+                    Err(Some(Close::GOING_AWAY))
+                }
                 () = &mut init, if self.principal.is_none() => Err(Some(Close::INIT_TIMEOUT)),
-                () = passed(&mut expiry) => {
-                    expiry = self.expiry();
+                () = passed(&mut self.expiry) => {
+                    self.expiry = self.expires();
                     self.check_standing()
                 }
                 Ok(()) = beat.changed() => self.check_standing(),
@@ -150,7 +158,7 @@ impl Session {
                     let known = self.principal.is_some();
                     let step = self.receive(incoming).await;
                     if !known {
-                        expiry = self.expiry();
+                        self.expiry = self.expires();
                     }
                     // Pongs of the protocol below wait in the socket for the next flush.
                     writing = true;
@@ -176,7 +184,7 @@ impl Session {
     }
 
     /// When the token ends, by the App's clock.
-    fn expiry(&self) -> Option<BoxFuture<'static, ()>> {
+    fn expires(&self) -> Option<BoxFuture<'static, ()>> {
         let clock = self.web.app.clock.clone();
         let left = self.principal.as_ref()?.expires_at.since(clock.now());
         // Not at once again should the clock be set back meanwhile.
@@ -204,7 +212,10 @@ impl Session {
         };
         match Incoming::parse(&text).map_err(Some)? {
             Incoming::Init(payload) => return self.init(&payload).await,
-            Incoming::Ping => self.queue.push_back(protocol::pong()),
+            Incoming::Ping(payload) => {
+                self.renew(payload.as_ref()).await?;
+                self.queue.push_back(protocol::pong());
+            }
             Incoming::Pong => {}
             Incoming::Subscribe { id, payload } => return self.subscribe(id, payload),
             Incoming::Complete { id } => {
@@ -221,12 +232,38 @@ impl Session {
         let presented = token::in_payload(payload);
         match token::principal(&self.web.app, presented, self.origin.as_deref()).await {
             Ok(principal) => {
+                let most = self.web.app.config.sockets_per_application;
+                let seat = self.web.open_sockets.seat(principal.application, most);
+                self.seat = Some(seat.ok_or(Some(Close::TOO_MANY))?);
                 self.principal = Some(principal);
                 self.queue.push_back(protocol::acknowledge());
                 Ok(())
             }
             Err(error) => {
                 tracing::debug!(code = error.code(), "socket refused");
+                Err(Some(Close::FORBIDDEN))
+            }
+        }
+    }
+
+    /// A ping may bring a fresh token of the same rights: the socket and its operations then last as long as that. A
+    /// bad one changes nothing but ends the socket, as it would in `connection_init`.
+    async fn renew(&mut self, payload: Option<&Map<String, Value>>) -> Step {
+        let (Some(known), Some(payload)) = (&self.principal, payload) else {
+            return Ok(());
+        };
+        let Some(presented) = token::in_payload(payload) else {
+            return Ok(());
+        };
+        match token::principal(&self.web.app, Some(presented), self.origin.as_deref()).await {
+            Ok(fresh) if fresh.succeeds(known) => {
+                self.principal = Some(fresh);
+                self.expiry = self.expires();
+                Ok(())
+            }
+            Ok(_) => Err(Some(Close::OTHER_TOKEN)),
+            Err(error) => {
+                tracing::debug!(code = error.code(), "fresh token refused");
                 Err(Some(Close::FORBIDDEN))
             }
         }
@@ -250,34 +287,23 @@ impl Session {
             address: self.address,
         };
         match self.judge(asked, asking) {
-            Ok((request, subscription)) => {
+            Ok(ready) => {
                 self.serial += 1;
-                let (running, told) = running::start(
-                    &self.web,
-                    id.clone(),
-                    self.serial,
-                    request,
-                    subscription,
-                    request_id,
-                );
+                let (running, told) =
+                    running::start(&self.web, id.clone(), self.serial, ready, request_id);
                 self.running.insert(id, running);
                 self.told.push(told);
             }
-            Err(refusal) => self
-                .queue
-                .push_back(protocol::error(&id, &refusal.errors(&request_id))),
+            Err(refusal) => self.queue.push_back(protocol::error(
+                &id,
+                &refusal.errors(&request_id).to_string(),
+            )),
         }
         Ok(())
     }
 
-    /// The request of a document that may run, and whether it is a subscription.
-    fn judge(
-        &self,
-        asked: Asked,
-        asking: Asking,
-    ) -> Result<(async_graphql::Request, bool), Refusal> {
-        use async_graphql_parser::types::OperationType;
-
+    /// The operation of a document that may run.
+    fn judge(&self, asked: Asked, asking: Asking) -> Result<Ready, Refusal> {
         if self.running.len() >= OPERATIONS {
             return Err(Refusal::document(
                 "DOCUMENT_REJECTED",
@@ -287,10 +313,8 @@ impl Session {
             .with("most", OPERATIONS));
         }
         let inspected = guard::inspect(&asked.query, asked.operation_name.as_deref())?;
-        let subscription = inspected.operation == Some(OperationType::Subscription);
         let introspections = inspected.introspections;
-        let request = prepare(&self.web, asked, inspected.document, introspections, asking)?;
-        Ok((request, subscription))
+        prepare(&self.web, asked, inspected.document, introspections, asking)
     }
 
     /// Puts what an operation told into the queue, and what others tell meanwhile, up to a batch.
@@ -307,24 +331,51 @@ impl Session {
         }
     }
 
+    /// Says where each subscription stands, so that the client resumes there.
+    fn farewell(&mut self) {
+        let Some(principal) = &self.principal else {
+            return;
+        };
+        let (app, owner) = (&self.web.app, principal.application);
+        let cursors: Map<String, Value> = self
+            .running
+            .iter()
+            .filter_map(|(id, running)| {
+                let cursor = cursor::encode(app, owner, running.position?);
+                Some((id.clone(), cursor.into()))
+            })
+            .collect();
+        if !cursors.is_empty() {
+            self.queue.push_back(protocol::farewell(&cursors));
+        }
+    }
+
     /// What an operation tells after the client has completed it is dropped.
     fn tell(&mut self, told: Told) -> usize {
-        let current = self.running.get(&told.id).map(|running| running.serial);
-        if current != Some(told.serial) {
+        let Some(running) = self.running.get_mut(&told.id) else {
+            return 0;
+        };
+        if running.serial != told.serial {
             return 0;
         }
-        if told.last {
+        let Part {
+            message,
+            position,
+            last,
+        } = told.part;
+        running.position = position.or(running.position);
+        if last {
             self.running.remove(&told.id);
             // Streams end because the node stops; the client is to come back, not to believe that they are complete.
             if !self.web.app.running() {
                 return 0;
             }
         }
-        let bytes = match &told.message {
-            Message::Text(text) => text.len(),
+        let bytes = match &message {
+            Some(Message::Text(text)) => text.len(),
             _ => 0,
         };
-        self.queue.push_back(told.message);
+        self.queue.extend(message);
         bytes
     }
 }

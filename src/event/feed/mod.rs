@@ -5,19 +5,24 @@
 //! costs nothing and loses nothing. Scopes are indexed by Item, client user and connect token, so an event costs work
 //! only for those it concerns.
 
+mod follow;
+mod place;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
-use async_stream::try_stream;
 use entity::{event, event_head};
-use futures_util::Stream;
 use sea_orm::{ColumnTrait as _, EntityTrait, QueryFilter as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use self::{
+    follow::{Start, follow},
+    place::Place,
+};
 use super::{cursor, log};
 use crate::{
     app::App,
@@ -333,58 +338,4 @@ pub async fn run_once(app: &App) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Follows a scope from behind a position, first everything missed, then live; from now on without one.
-///
-/// Lossless: whoever is slow reads on from the log. Ends when the node stops.
-pub fn follow(
-    app: App,
-    scope: Scope,
-    filter: log::Filter,
-    after: Option<i64>,
-) -> impl Stream<Item = Result<Arc<event::Model>>> + Send {
-    try_stream! {
-        let channel = app.feed.channel(&app, &scope).await?;
-        let mut latest = channel.latest.subscribe();
-        let mut position = match after {
-            Some(position) => position,
-            None => cursor::head(&app, scope.application).await?,
-        };
-        let wanted = |event: &event::Model| {
-            filter.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
-        };
-        while app.running() {
-            latest.borrow_and_update();
-            match channel.after(position) {
-                Some(events) if events.is_empty() => {
-                    tokio::select! {
-                        changed = latest.changed() => if changed.is_err() { break },
-                        () = app.stopping() => break,
-                    }
-                }
-                Some(events) => {
-                    for event in events {
-                        position = event.position.unwrap_or(position);
-                        if wanted(&event) {
-                            yield event;
-                        }
-                    }
-                }
-                None => {
-                    // Everything up to here is in the database for certain.
-                    let pushed = app.feed.pushed(scope.application);
-                    let events = log::after(&app.db, &scope, &filter, position, READ).await?;
-                    let complete = (events.len() as u64) < READ;
-                    for event in events {
-                        position = event.position.unwrap_or(position);
-                        yield Arc::new(event);
-                    }
-                    if complete {
-                        position = position.max(pushed);
-                    }
-                }
-            }
-        }
-    }
 }

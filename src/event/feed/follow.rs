@@ -1,0 +1,94 @@
+//! One follower: a cursor over the log.
+
+use std::{collections::HashSet, sync::Arc};
+
+use async_stream::try_stream;
+use entity::event;
+use futures_util::Stream;
+
+use super::{Place, READ, Scope};
+use crate::{
+    app::App,
+    error::Result,
+    event::{cursor, log},
+};
+
+/// From where and how a scope is followed.
+#[derive(Clone, Default)]
+pub struct Start {
+    /// Behind this position; from now on without one.
+    pub after: Option<i64>,
+    /// Skip events of an Item when a later one of it is waiting already.
+    pub coalesce: bool,
+    /// Told where the follower stands.
+    pub place: Place,
+}
+
+/// Follows a scope from behind a position, first everything missed, then live.
+///
+/// Lossless: whoever is slow reads on from the log. Ends when the node stops.
+pub fn follow(
+    app: App,
+    scope: Scope,
+    filter: log::Filter,
+    start: Start,
+) -> impl Stream<Item = Result<Arc<event::Model>>> + Send {
+    try_stream! {
+        let Start { after, coalesce, place } = start;
+        let channel = app.feed.channel(&app, &scope).await?;
+        let mut latest = channel.latest.subscribe();
+        let mut position = match after {
+            Some(position) => position,
+            None => cursor::head(&app, scope.application).await?,
+        };
+        place.coalesce(coalesce);
+        while app.running() {
+            place.at(position);
+            latest.borrow_and_update();
+            let (events, end) = match channel.after(position) {
+                Some(events) if events.is_empty() => {
+                    place.wait(true);
+                    tokio::select! {
+                        changed = latest.changed() => if changed.is_err() { break },
+                        () = app.stopping() => break,
+                    }
+                    place.wait(false);
+                    continue;
+                }
+                Some(mut events) => {
+                    let end = events.last().and_then(|event| event.position);
+                    events.retain(|event| filter.admits(event));
+                    (events, end)
+                }
+                None => {
+                    // Everything up to here is in the database for certain.
+                    let pushed = app.feed.pushed(scope.application);
+                    let events = log::after(&app.db, &scope, &filter, position, READ).await?;
+                    let complete = (events.len() as u64) < READ;
+                    let last = events.last().and_then(|event| event.position);
+                    let end = if complete { last.max(Some(pushed)) } else { last };
+                    (events.into_iter().map(Arc::new).collect(), end)
+                }
+            };
+            let events = if coalesce { current(events) } else { events };
+            for event in events {
+                place.about(event.item_id);
+                place.at(event.position.unwrap_or(position));
+                yield event;
+            }
+            position = position.max(end.unwrap_or(position));
+        }
+    }
+}
+
+/// Of each Item the last event alone.
+fn current(events: Vec<Arc<event::Model>>) -> Vec<Arc<event::Model>> {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<_> = events
+        .into_iter()
+        .rev()
+        .filter(|event| event.item_id.is_none_or(|item| seen.insert(item)))
+        .collect();
+    kept.reverse();
+    kept
+}

@@ -1,0 +1,239 @@
+//! Answers that come one after another, for every transport that streams.
+//!
+//! Promises: a subscription loses nothing, however slowly it is read, and what it has not been asked for yet is not in
+//! memory. Subscriptions that ask the same (document, variables, rights) are executed once per event and share the
+//! bytes: each begins by itself, which checks it and brings what it missed, and joins the others where it has nothing
+//! left to tell. One that falls behind what the others keep goes on by itself from its cursor.
+
+mod census;
+mod shared;
+
+use std::{collections::HashSet, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use async_graphql::Request;
+use async_stream::stream;
+use axum::extract::ws::Utf8Bytes;
+use futures_util::{Stream, StreamExt as _, stream::BoxStream};
+use uuid::Uuid;
+
+pub(super) use self::{
+    census::{Census, Seat},
+    shared::Groups,
+};
+use super::{
+    Web, answer,
+    operation::{Answer, Ready},
+};
+use crate::{event::feed::Place, metrics};
+
+/// How long a stream whose execution broke off waits before it goes on.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One answer, serialised.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) json: Utf8Bytes,
+    /// Where in the log the stream stands with it, if it can be resumed there.
+    pub(super) position: Option<i64>,
+    item: Option<Uuid>,
+}
+
+/// What a stream says.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    /// It has begun, and can be resumed behind this position.
+    At(i64),
+    /// An answer.
+    Next(Frame),
+    /// It could not begin: the errors as JSON.
+    Refused(String),
+}
+
+/// The answers to an operation; the stream ends with the operation, or because the node stops.
+pub(super) fn answers(
+    web: Web,
+    ready: Ready,
+    resume: Option<i64>,
+    request_id: String,
+) -> BoxStream<'static, Said> {
+    if !ready.is_subscription() {
+        return alone(
+            &web,
+            ready.into_request(),
+            false,
+            Place::default(),
+            request_id,
+        )
+        .boxed();
+    }
+    let seat = ready.asking.principal.as_ref().map(|principal| {
+        let most = web.app.config.subscriptions_per_application;
+        web.subscriptions.seat(principal.application, most)
+    });
+    match seat {
+        Some(None) => {
+            let refusal = answer::too_many(
+                "subscriptions",
+                web.app.config.subscriptions_per_application,
+            );
+            let errors = refusal.errors(&request_id).to_string();
+            futures_util::stream::iter([Said::Refused(errors)]).boxed()
+        }
+        seat => followed(web, ready, resume, request_id, seat.flatten()).boxed(),
+    }
+}
+
+/// An open subscription, in the metrics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::subscriptions(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::subscriptions(-1.0);
+    }
+}
+
+/// What an execution of one's own says. A subscription that fails after it has begun just ends: it can go on from where
+/// it stands.
+fn alone(
+    web: &Web,
+    request: Request,
+    subscription: bool,
+    place: Place,
+    request_id: String,
+) -> impl Stream<Item = Said> + Send + use<> {
+    let mut responses = web.graph.execute_stream(request.data(place.clone()));
+    stream! {
+        let mut first = true;
+        while let Some(response) = responses.next().await {
+            let answer = Answer::new(response, &request_id);
+            let failed = answer.refused() || (subscription && answer.not_begun());
+            if failed && first {
+                let errors = serde_json::to_string(answer.errors());
+                yield Said::Refused(errors.expect("errors are JSON"));
+            }
+            if failed {
+                return;
+            }
+            first = false;
+            yield Said::Next(frame(&answer, &place));
+        }
+    }
+}
+
+fn frame(answer: &Answer, place: &Place) -> Frame {
+    let json = serde_json::to_string(answer).expect("an answer is JSON");
+    Frame {
+        json: json.into(),
+        position: place.position(),
+        item: place.item(),
+    }
+}
+
+/// What comes next of an execution of one's own.
+enum Step {
+    Said(Said),
+    /// It has told everything there is.
+    Waits,
+    Ended,
+}
+
+async fn step(mut own: Pin<&mut (impl Stream<Item = Said> + ?Sized)>, place: &Place) -> Step {
+    poll_fn(|context| match own.as_mut().poll_next(context) {
+        Poll::Ready(Some(said)) => Poll::Ready(Step::Said(said)),
+        Poll::Ready(None) => Poll::Ready(Step::Ended),
+        Poll::Pending if place.waits() => Poll::Ready(Step::Waits),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+fn followed(
+    web: Web,
+    ready: Ready,
+    resume: Option<i64>,
+    request_id: String,
+    seat: Option<Seat>,
+) -> impl Stream<Item = Said> + Send {
+    stream! {
+        let _held = (Counted::new(), seat);
+        let app = web.app.clone();
+        let mut ready = Arc::new(ready);
+        let mut position = resume;
+        let mut begun = false;
+        while app.running() {
+            let place = Place::resuming(position);
+            let own = alone(&web, ready.request(), true, place.clone(), request_id.clone());
+            let mut own = Box::pin(own);
+            let waits = loop {
+                match step(own.as_mut(), &place).await {
+                    Step::Waits => break true,
+                    Step::Ended => break false,
+                    Step::Said(said) => {
+                        if let Said::Next(frame) = &said {
+                            position = frame.position.or(position);
+                        }
+                        let refused = matches!(said, Said::Refused(_));
+                        yield said;
+                        if refused {
+                            return;
+                        }
+                    }
+                }
+            };
+            // What it takes to execute is given back before the long wait.
+            drop(own);
+            let Some(mut at) = place.position().filter(|_| waits) else {
+                if app.running() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            };
+            if !begun {
+                begun = true;
+                yield Said::At(at);
+            }
+            let group = web.groups.join(&web, &ready, at, &request_id);
+            ready = group.ready();
+            let coalesce = place.coalesces();
+            drop(place);
+            let mut moved = group.moved();
+            while let Some(frames) = group.after(at, coalesce) {
+                if frames.is_empty() {
+                    if group.ended() {
+                        break;
+                    }
+                    tokio::select! {
+                        changed = moved.changed() => if changed.is_err() { break },
+                        () = app.stopping() => return,
+                    }
+                    continue;
+                }
+                let frames = if coalesce { current(frames) } else { frames };
+                for frame in frames {
+                    at = frame.position.unwrap_or(at);
+                    yield Said::Next(frame);
+                }
+            }
+            position = Some(at);
+        }
+    }
+}
+
+/// Of each Item the last answer alone.
+fn current(frames: Vec<Frame>) -> Vec<Frame> {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<_> = frames
+        .into_iter()
+        .rev()
+        .filter(|frame| frame.item.is_none_or(|item| seen.insert(item)))
+        .collect();
+    kept.reverse();
+    kept
+}

@@ -1,0 +1,248 @@
+//! One execution for all who ask the same.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, Weak},
+};
+
+use async_graphql::Response;
+use async_graphql_parser::types::Selection;
+use async_graphql_value::Value;
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        Web,
+        operation::{Answer, Ready},
+    },
+    Frame, frame,
+};
+use crate::{auth::PrincipalKind, event::feed::Place};
+
+/// Answers that a group keeps for those of its members who read slowly, and their bytes.
+const KEPT: usize = 512;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// Answers that a member takes at once: what it holds is not freed.
+const TAKEN: usize = 64;
+
+/// What makes two subscriptions the same: what they ask, and what they may see.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    document: String,
+    operation: Option<String>,
+    variables: String,
+    application: Uuid,
+    rights: PrincipalKind,
+}
+
+impl Key {
+    /// From where a subscription goes on is its own affair, and no part of what it asks.
+    fn of(ready: &Ready) -> Option<Self> {
+        let principal = ready.asking.principal.as_ref()?;
+        let mut variables = ready.asked.variables.clone();
+        if let Some(name) = after_variable(ready) {
+            variables.remove(&name);
+        }
+        Some(Self {
+            document: ready.asked.query.clone(),
+            operation: ready.asked.operation_name.clone(),
+            variables: serde_json::to_string(&variables).ok()?,
+            application: principal.application,
+            rights: principal.kind.clone(),
+        })
+    }
+}
+
+/// The variable that is `after` and nothing else.
+fn after_variable(ready: &Ready) -> Option<String> {
+    let [Selection::Field(field)] = ready
+        .operation()?
+        .selection_set
+        .node
+        .items
+        .iter()
+        .map(|selection| &selection.node)
+        .collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    let Value::Variable(name) = &field.node.get_argument("after")?.node else {
+        return None;
+    };
+    let used = ready.asked.query.matches(&format!("${name}")).count();
+    // In its definition and here.
+    (used == 2).then(|| name.to_string())
+}
+
+/// The groups of this node.
+#[derive(Clone, Default)]
+pub(in crate::http) struct Groups(Arc<Mutex<HashMap<Key, Weak<Group>>>>);
+
+impl Groups {
+    /// The group of those who ask the same; a new one begins behind this position.
+    pub(super) fn join(
+        &self,
+        web: &Web,
+        ready: &Ready,
+        position: i64,
+        request_id: &str,
+    ) -> Arc<Group> {
+        let Some(key) = Key::of(ready) else {
+            return Group::begin(web, ready.clone(), position, request_id);
+        };
+        let mut groups = self.0.lock().expect("no panic while joining");
+        if let Some(group) = groups.get(&key).and_then(Weak::upgrade)
+            && group.serves(position)
+        {
+            return group;
+        }
+        let group = Group::begin(web, ready.clone(), position, request_id);
+        if groups.len() >= groups.capacity() {
+            groups.retain(|_, group| group.strong_count() > 0);
+        }
+        groups.insert(key, Arc::downgrade(&group));
+        group
+    }
+}
+
+/// Subscriptions that share an execution. It ends with the last of them.
+pub(super) struct Group {
+    ready: Arc<Ready>,
+    kept: Mutex<Kept>,
+    moved: watch::Sender<()>,
+    _alive: DropGuard,
+}
+
+/// All answers behind a position.
+struct Kept {
+    from: i64,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    ended: bool,
+}
+
+impl Group {
+    fn begin(web: &Web, ready: Ready, position: i64, request_id: &str) -> Arc<Self> {
+        let alive = CancellationToken::new();
+        let ready = Arc::new(ready);
+        let group = Arc::new(Self {
+            ready: ready.clone(),
+            kept: Mutex::new(Kept {
+                from: position,
+                frames: VecDeque::new(),
+                bytes: 0,
+                ended: false,
+            }),
+            moved: watch::Sender::new(()),
+            _alive: alive.clone().drop_guard(),
+        });
+        let execution = execute(
+            web.clone(),
+            ready,
+            position,
+            request_id.to_owned(),
+            Arc::downgrade(&group),
+        );
+        web.app.spawn(async move {
+            let _ = alive.run_until_cancelled(execution).await;
+        });
+        group
+    }
+
+    /// What its members ask.
+    pub(super) fn ready(&self) -> Arc<Ready> {
+        self.ready.clone()
+    }
+
+    fn serves(&self, position: i64) -> bool {
+        let kept = self.kept.lock().expect("no panic while reading");
+        !kept.ended && position >= kept.from
+    }
+
+    /// Some of the answers behind a position; `None` when that is further back than what is kept.
+    pub(super) fn after(&self, position: i64, all: bool) -> Option<Vec<Frame>> {
+        let kept = self.kept.lock().expect("no panic while reading");
+        (position >= kept.from).then(|| {
+            let start = kept
+                .frames
+                .partition_point(|frame| frame.position <= Some(position));
+            let end = if all {
+                kept.frames.len()
+            } else {
+                kept.frames.len().min(start + TAKEN)
+            };
+            kept.frames.range(start..end).cloned().collect()
+        })
+    }
+
+    /// Whether no more answers come.
+    pub(super) fn ended(&self) -> bool {
+        self.kept.lock().expect("no panic while reading").ended
+    }
+
+    /// Tells of new answers and of the end.
+    pub(super) fn moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    fn push(&self, frame: Frame) {
+        {
+            let mut kept = self.kept.lock().expect("no panic while pushing");
+            kept.bytes += frame.json.len();
+            kept.frames.push_back(frame);
+            while kept.frames.len() > KEPT || (kept.bytes > KEPT_BYTES && kept.frames.len() > 1) {
+                let Some(oldest) = kept.frames.pop_front() else {
+                    break;
+                };
+                kept.bytes -= oldest.json.len();
+                kept.from = oldest.position.unwrap_or(kept.from);
+            }
+        }
+        self.moved.send_replace(());
+    }
+
+    fn end(&self) {
+        self.kept.lock().expect("no panic while ending").ended = true;
+        self.moved.send_replace(());
+    }
+}
+
+/// Ends a group however its execution ends.
+struct Ending(Weak<Group>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.upgrade() {
+            group.end();
+        }
+    }
+}
+
+async fn execute(
+    web: Web,
+    ready: Arc<Ready>,
+    position: i64,
+    request_id: String,
+    group: Weak<Group>,
+) {
+    let _ending = Ending(group.clone());
+    let place = Place::resuming(Some(position));
+    let request = ready.request().data(place.clone());
+    let mut responses = web.graph.execute_stream(request);
+    while let Some(response) = responses.next().await {
+        let Some(frame) = told(response, &place, &request_id) else {
+            return;
+        };
+        let Some(group) = group.upgrade() else { return };
+        group.push(frame);
+    }
+}
+
+/// An answer to an event; none when the stream itself failed, and members go on by themselves.
+fn told(response: Response, place: &Place, request_id: &str) -> Option<Frame> {
+    let answer = Answer::new(response, request_id);
+    (!answer.not_begun()).then(|| frame(&answer, place))
+}
