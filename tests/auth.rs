@@ -39,7 +39,7 @@ struct Row(&'static str, &'static str, Gets, Gets, Gets);
 const TABLE: &[Row] = &[
     Row(
         "Query.viewer",
-        "{ viewer { kind application { id name } itemId clientUserId expiresAt } }",
+        "{ viewer { kind application { id name } itemId clientUserId cursor expiresAt } }",
         Answer,
         Answer,
         Answer,

@@ -5,6 +5,7 @@ mod cli;
 mod file;
 mod graph;
 mod layering;
+mod listen;
 mod merge;
 mod privacy;
 mod rows;

@@ -3,10 +3,12 @@
 mod catalogue;
 mod graph;
 mod harness;
+mod libraries;
 mod registrations;
 mod replay;
 mod tail;
 mod trial;
+mod verify;
 
 use std::{collections::HashSet, time::Duration};
 
