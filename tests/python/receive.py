@@ -17,7 +17,8 @@ class Receiver(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
             event = verified(body, dict(self.headers))
-            print(event["eventId"], flush=True)
+            sys.stdout.write(event["eventId"] + "\n")
+            sys.stdout.flush()
             self.answer(204, b"")
         except Exception as error:
             self.answer(400, repr(error).encode())

@@ -42,26 +42,22 @@ struct Stranger {
 impl Stranger {
     fn start(language: &str, secret: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut command, name) = match language {
-            "node" => {
-                let modules = Path::new(ROOT).join("tests/node/node_modules");
-                assert!(modules.exists(), "run `npm --prefix tests/node ci` first");
-                std::os::unix::fs::symlink(modules, folder.path().join("node_modules"))
-                    .expect("a link");
-                let mut command = Command::new("node");
-                command.arg(Path::new(ROOT).join("tests/node/receive.mjs"));
-                (command, "verify.mjs")
-            }
-            _ => {
-                let python = Path::new(ROOT).join("tests/python/.venv/bin/python");
-                assert!(
-                    python.exists(),
-                    "make tests/python/.venv first, as tests/run does"
-                );
-                let mut command = Command::new(python);
-                command.arg(Path::new(ROOT).join("tests/python/receive.py"));
-                (command, "verify.py")
-            }
+        let root = Path::new(ROOT);
+        let (mut command, name) = if language == "node" {
+            let modules = root.join("tests/node/node_modules");
+            assert!(modules.exists(), "run `npm --prefix tests/node ci` first");
+            std::os::unix::fs::symlink(modules, folder.path().join("node_modules"))
+                .expect("a link");
+            let mut command = Command::new("node");
+            command.arg(root.join("tests/node/receive.mjs"));
+            (command, "verify.mjs")
+        } else {
+            let python = root.join("tests/python/.venv/bin/python");
+            let made = python.exists();
+            assert!(made, "make tests/python/.venv first, as tests/run does");
+            let mut command = Command::new(python);
+            command.arg(root.join("tests/python/receive.py"));
+            (command, "verify.py")
         };
         let module = folder.path().join(name);
         std::fs::write(&module, shown(language)).expect("a file");
