@@ -17,6 +17,7 @@ use ponte::{
     clock::{Clock, Rng},
     config::Settings,
     connector::Registry,
+    db::Engine,
     error::Result,
     graphql,
     http::{Timing, Web},
@@ -37,6 +38,8 @@ use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest as _},
 };
+
+use crate::support::TestDatabase;
 
 /// Longest that a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,7 +88,7 @@ pub struct Node {
     pub client: reqwest::Client,
     pub key: String,
     pub serving: JoinHandle<Result<()>>,
-    _folder: tempfile::TempDir,
+    _database: TestDatabase,
 }
 
 /// An answer as it came.
@@ -141,9 +144,17 @@ impl Node {
         Self::start_with(&[], timing(), Clock::system()).await
     }
 
+    /// Over an engine.
+    pub async fn start_on(engine: Engine) -> Self {
+        Self::start_over(engine, &[], timing(), Clock::system()).await
+    }
+
     pub async fn start_with(flags: &[&str], timing: Timing, clock: Clock) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("sqlite://{}", folder.path().join("ponte.db").display());
+        Self::start_over(Engine::Sqlite, flags, timing, clock).await
+    }
+
+    async fn start_over(engine: Engine, flags: &[&str], timing: Timing, clock: Clock) -> Self {
+        let (database, url) = TestDatabase::create(engine).await;
         let base = [
             "ponte",
             "--database-url",
@@ -185,7 +196,7 @@ impl Node {
                 .expect("a client"),
             key: String::new(),
             serving,
-            _folder: folder,
+            _database: database,
         };
         node.key = node.api_key().await;
         node

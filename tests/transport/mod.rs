@@ -5,6 +5,7 @@ mod audit;
 mod harness;
 mod hostile;
 mod http;
+mod realtime;
 mod socket;
 mod stop;
 mod upload;
