@@ -1,6 +1,6 @@
 //! The catalogue of events as data: for every type its name, what it says, the schema of its body and an example.
 //!
-//! Schemas are generated from the types that bodies are built of, examples go through [`body`] like real events.
+//! Schemas are generated from the types that bodies are built of, examples go through [`body()`] like real events.
 
 use std::sync::OnceLock;
 

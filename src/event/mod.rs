@@ -73,7 +73,7 @@ impl Draft {
         self
     }
 
-    /// Adds to the envelope what [`body`] describes for this kind.
+    /// Adds to the envelope what [`body`](mod@body) describes for this kind.
     #[must_use]
     pub fn carrying(mut self, addition: &impl Serialize) -> Self {
         match serde_json::to_value(addition).expect("additions are plain data") {
