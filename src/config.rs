@@ -102,7 +102,7 @@ pub struct Settings {
     #[arg(
         long,
         env = "PONTE_DELIVERY_CONCURRENCY",
-        default_value = "32",
+        default_value = "128",
         global = true
     )]
     pub delivery_concurrency: String,

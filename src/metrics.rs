@@ -52,6 +52,10 @@ pub fn install() {
             "How long the longest due delivery has waited."
         );
         describe_gauge!(
+            "ponte_webhook_circuits_open",
+            "Targets of deliveries that keep failing and are only probed."
+        );
+        describe_gauge!(
             "ponte_events_unpublished",
             "Committed events without a position."
         );
@@ -110,6 +114,8 @@ pub struct Queues {
     pub deliveries: f64,
     /// Seconds that the longest of them has waited.
     pub delivery_lag: f64,
+    /// Targets that are only probed.
+    pub circuits: f64,
     /// Events without a position.
     pub events: f64,
 }
@@ -120,5 +126,6 @@ pub fn queues(queues: Queues) {
     gauge!("ponte_execution_lag_seconds").set(queues.execution_lag);
     gauge!("ponte_deliveries_due").set(queues.deliveries);
     gauge!("ponte_delivery_lag_seconds").set(queues.delivery_lag);
+    gauge!("ponte_webhook_circuits_open").set(queues.circuits);
     gauge!("ponte_events_unpublished").set(queues.events);
 }

@@ -89,6 +89,7 @@ async fn commands_work_beside_a_running_server_and_answer_one_line_of_json() {
         "id",
         "clientId",
         "clientSecret",
+        "webhookPublicKey",
         "webhookSecret",
         "name",
         "environment",

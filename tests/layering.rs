@@ -117,6 +117,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("reqwest", &["listen", "webhook"]),
     ("jsonwebtoken", &["auth"]),
     ("aes_gcm", &["vault"]),
+    ("aws_lc_rs", &["webhook"]),
     ("sqlx", &["db"]),
 ];
 

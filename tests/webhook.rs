@@ -1,8 +1,11 @@
 //! Webhooks from the outside: what arrives, when it comes again, who may steer it.
 
 mod catalogue;
+mod choices;
+mod circuits;
 mod graph;
 mod harness;
+mod keys;
 mod libraries;
 mod registrations;
 mod replay;
@@ -470,7 +473,7 @@ async fn lanes_are_walked_to_the_end_in_any_number_of_steps() {
                     None => break,
                 }
             }
-            let distinct: HashSet<_> = found.iter().collect();
+            let distinct: HashSet<_> = found.iter().map(|lane| &lane.target).collect();
             assert_eq!((found.len(), distinct.len()), (20, 20), "{steps} steps");
         }
     })

@@ -10,6 +10,7 @@
 )]
 
 mod abuse;
+mod deliveries;
 mod graph;
 #[path = "../../tests/transport/hostile.rs"]
 mod hostile;
@@ -64,7 +65,14 @@ struct Bench {
 async fn main() {
     let wanted = Arguments::parse().names;
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    let bench = Bench::open().await;
+    let seeded = ["nested", "flat", "abuse", "merge"];
+    let bench = Bench::open(seeded.into_iter().any(wants)).await;
+    if wants("deliveries") {
+        deliveries::deliveries(&bench.app, bench.application).await;
+    }
+    if wants("poisoned") {
+        deliveries::poisoned(&bench.app, bench.application).await;
+    }
     if wants("nested") {
         graph::nested(&bench).await;
     }
@@ -83,7 +91,7 @@ async fn main() {
 }
 
 impl Bench {
-    async fn open() -> Self {
+    async fn open(seeded: bool) -> Self {
         let admin = std::env::var("PONTE_TEST_POSTGRES_URL")
             .expect("run `tests/postgres cargo bench`, which starts a PostgreSQL and names it");
         let (base, _) = admin.rsplit_once('/').expect("a URL with a database");
@@ -104,6 +112,8 @@ impl Bench {
             "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
             "--sandbox-step-ms",
             "0",
+            "--webhook-allow-networks",
+            "127.0.0.0/8",
         ];
         let config = Node::parse_from(flags).settings.check().expect("settings");
         let app = App::open(config, Clock::system(), Rng::system(), Registry::builtin())
@@ -119,13 +129,15 @@ impl Bench {
             .create("Benchmarks", Environment::Sandbox, None)
             .await
             .expect("an application");
-        let began = Instant::now();
-        seed(&app, owner.id).await;
-        println!(
-            "seeded {ITEMS} Items and {} transactions in {:.1} s",
-            ITEMS * ACCOUNTS_PER_ITEM * ROWS_PER_ACCOUNT,
-            began.elapsed().as_secs_f64()
-        );
+        if seeded {
+            let began = Instant::now();
+            seed(&app, owner.id).await;
+            println!(
+                "seeded {ITEMS} Items and {} transactions in {:.1} s",
+                ITEMS * ACCOUNTS_PER_ITEM * ROWS_PER_ACCOUNT,
+                began.elapsed().as_secs_f64()
+            );
+        }
         let (id, secret) = (owner.client_id.to_string(), &owner.client_secret);
         let key = token::create_api_key(&app, [127, 0, 0, 1].into(), &id, secret)
             .await

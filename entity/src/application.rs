@@ -27,6 +27,12 @@ pub struct Model {
     pub previous_webhook_secret: Option<Vec<u8>>,
     /// End of the overlap.
     pub previous_webhook_secret_until: Option<Timestamp>,
+    /// Sealed asymmetric key that signs deliveries to `webhookUrl`s; null until a row of an older version gets one.
+    pub webhook_signing_key: Option<Vec<u8>>,
+    /// Its public half, as it is shown.
+    pub webhook_public_key: Option<String>,
+    /// Sealed asymmetric key that still signs during an overlap.
+    pub previous_webhook_signing_key: Option<Vec<u8>>,
     /// Since when nothing of it is served.
     pub disabled_at: Option<Timestamp>,
     /// When it was made.

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::time::Timestamp;
+use crate::{kind::WebhookPayload, time::Timestamp};
 
 /// A row of `attempt`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -25,6 +25,12 @@ pub struct Model {
     pub error: Option<String>,
     /// Beginning of the answer.
     pub response_body: Option<String>,
+    /// The signatures that were sent; null when nothing was.
+    pub signature: Option<String>,
+    /// Names of the static headers that were sent, in one line; never their values.
+    pub header_names: Option<String>,
+    /// How much was told; null when nothing was sent.
+    pub payload: Option<WebhookPayload>,
 }
 
 /// None: statements join by id where they need to.

@@ -22,15 +22,17 @@ pub struct Model {
     pub target: String,
     /// The event's Item.
     pub item_id: Option<Uuid>,
+    /// The event's place in the application's log.
+    pub position: Option<i64>,
     /// Endpoint.
     pub url: String,
     /// Where it stands.
     pub status: DeliveryStatus,
     /// How many have been made since the delivery was last asked for; the schedule counts them.
     pub attempts: i32,
-    /// When it is due; null once ended.
+    /// When it is due; null once ended. A claim leaves it as it is.
     pub next_attempt_at: Option<Timestamp>,
-    /// Until when a worker has it.
+    /// Until when a worker has it; until then nobody else takes it.
     pub lease_until: Option<Timestamp>,
     /// Fencing: raised by each claim.
     pub epoch: i64,

@@ -250,6 +250,8 @@ vocabulary! {
         TransactionsUpdated,
         /// Transactions were removed.
         TransactionsDeleted,
+        /// A webhook was disabled because its endpoint is gone or kept failing.
+        WebhookDisabled,
     }
 }
 
@@ -269,6 +271,7 @@ impl EventType {
             Self::TransactionsCreated => "transactions/created",
             Self::TransactionsUpdated => "transactions/updated",
             Self::TransactionsDeleted => "transactions/deleted",
+            Self::WebhookDisabled => "webhook/disabled",
         }
     }
 }
@@ -282,5 +285,17 @@ vocabulary! {
         Succeeded,
         /// Given up.
         Failed,
+        /// Left out when its webhook was enabled again.
+        Skipped,
+    }
+}
+
+vocabulary! {
+    /// How much the requests of a webhook tell.
+    WebhookPayload {
+        /// All that the event says.
+        Full,
+        /// Which event it is, of which Item, and when.
+        Thin,
     }
 }

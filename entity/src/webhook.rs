@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::time::Timestamp;
+use crate::{kind::WebhookPayload, time::Timestamp};
 
 /// A row of `webhook`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -26,8 +26,28 @@ pub struct Model {
     pub previous_secret: Option<Vec<u8>>,
     /// End of the overlap.
     pub previous_secret_until: Option<Timestamp>,
+    /// Sealed asymmetric key; null until a row of an older version gets one.
+    pub signing_key: Option<Vec<u8>>,
+    /// The public half, as it is shown.
+    pub public_key: Option<String>,
+    /// Sealed asymmetric key that still signs during an overlap.
+    pub previous_signing_key: Option<Vec<u8>>,
     /// Sealed static headers.
     pub headers: Option<Vec<u8>>,
+    /// How much requests tell.
+    pub payload: WebhookPayload,
+    /// Whether an Item's next event waits for the one before.
+    pub ordered: bool,
+    /// Most requests under way at once, from each node.
+    pub max_concurrency: i32,
+    /// Most requests begun in a second.
+    pub max_per_second: Option<i32>,
+    /// When the limit is met again, in microseconds.
+    pub rate_at: i64,
+    /// The application's position when it was disabled: what lies behind it was missed.
+    pub missed_after: Option<i64>,
+    /// The position up to which deliveries of what was missed are still to be made.
+    pub missed_until: Option<i64>,
     /// Whether deliveries are sent.
     pub enabled: bool,
     /// Since when not.

@@ -6,6 +6,7 @@ mod m20261124_000001_create_applications_and_keys;
 mod m20261124_000002_create_items_and_executions;
 mod m20261124_000003_create_products;
 mod m20261124_000004_create_events_and_webhooks;
+mod m20261125_000001_extend_webhooks;
 mod m20261125_000002_extend_deliveries;
 
 /// Brings a database to the schema that this binary knows, and back.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_create_items_and_executions::Migration),
             Box::new(m20261124_000003_create_products::Migration),
             Box::new(m20261124_000004_create_events_and_webhooks::Migration),
+            Box::new(m20261125_000001_extend_webhooks::Migration),
             Box::new(m20261125_000002_extend_deliveries::Migration),
         ]
     }

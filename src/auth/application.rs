@@ -16,7 +16,7 @@ use crate::{
     db::Db,
     error::{Error, Result},
     vault::{Scope, Vault},
-    webhook::signature::Secret,
+    webhook::{keys::seal_signing_key, signature::Secret},
 };
 
 /// An application as it is shown once, with its secrets.
@@ -31,6 +31,8 @@ pub struct Created {
     pub client_secret: String,
     /// Signs deliveries to the `webhookUrl`s of its Items.
     pub webhook_secret: String,
+    /// Verifies the same deliveries for those who would rather keep no secret.
+    pub webhook_public_key: String,
     /// What people call it.
     pub name: String,
     /// What it is for.
@@ -72,6 +74,8 @@ impl Operator<'_> {
             .vault
             .seal(&txn, webhook_scope(id), webhook_secret.reveal().as_bytes())
             .await?;
+        let (signing_key, public_key) =
+            seal_signing_key(&txn, self.vault, self.rng, signing_scope(id)).await?;
         application::Entity::insert(application::ActiveModel {
             id: Set(id),
             name: Set(name.to_owned()),
@@ -82,6 +86,9 @@ impl Operator<'_> {
             webhook_secret: Set(sealed),
             previous_webhook_secret: Set(None),
             previous_webhook_secret_until: Set(None),
+            webhook_signing_key: Set(Some(signing_key)),
+            webhook_public_key: Set(Some(public_key.clone())),
+            previous_webhook_signing_key: Set(None),
             disabled_at: Set(None),
             created_at: Set(now),
         })
@@ -99,6 +106,7 @@ impl Operator<'_> {
             client_id: id,
             client_secret,
             webhook_secret: webhook_secret.reveal().to_string(),
+            webhook_public_key: public_key,
             name: name.to_owned(),
             environment,
             auto_sync_interval_hours: auto_sync_hours,
@@ -163,6 +171,16 @@ pub fn webhook_scope(id: Uuid) -> Scope {
 /// Where the secret belongs that still signs during an overlap.
 pub fn previous_webhook_scope(id: Uuid) -> Scope {
     Scope::of_application(id, id, "previous_webhook_secret")
+}
+
+/// Where the asymmetric key of an application's webhooks belongs.
+pub fn signing_scope(id: Uuid) -> Scope {
+    Scope::of_application(id, id, "webhook_signing_key")
+}
+
+/// Where the asymmetric key belongs that still signs during an overlap.
+pub fn previous_signing_scope(id: Uuid) -> Scope {
+    Scope::of_application(id, id, "previous_webhook_signing_key")
 }
 
 fn fresh_secret(rng: &Rng) -> String {

@@ -135,6 +135,8 @@ pub struct KnownApplication {
     pub auto_sync_hours: Option<i32>,
     /// Tokens of another version are void.
     pub token_version: i32,
+    /// Verifies deliveries to the endpoints of its Items.
+    pub webhook_public_key: Option<String>,
     /// Whether nothing of it is served.
     pub disabled: bool,
 }
@@ -147,6 +149,7 @@ impl From<table::Model> for KnownApplication {
             environment: row.environment,
             auto_sync_hours: row.auto_sync_hours,
             token_version: row.token_version,
+            webhook_public_key: row.webhook_public_key,
             disabled: row.disabled_at.is_some(),
         }
     }

@@ -6,16 +6,21 @@
 
 use std::time::Duration;
 
-use entity::delivery;
-use sea_orm::{ConnectionTrait, FromQueryResult as _, Statement, Value};
+use entity::{delivery, event};
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Db, Engine, execution::limit_value};
+use super::{
+    Db, Engine,
+    execution::limit_value,
+    row::{Cells, Row},
+};
 use crate::{clock::Timestamp, error::Result};
 
 /// The lanes with something pending behind $1, at most $2 of them, in order of their names; the last row may be null.
-/// Their first due delivery, if it may be sent: the webhook enabled or gone, the application served. Due is $3.
+/// Their first due delivery that nobody holds, if it may be sent: the webhook enabled or gone, the application served,
+/// the target's circuit closed or to be probed. A webhook in order waits for the deliveries of what it missed. Due is $3.
 pub(super) const LANES: &str = "WITH RECURSIVE lane(target, step) AS (\
        SELECT (SELECT target FROM delivery WHERE next_attempt_at IS NOT NULL AND target > $1 ORDER BY target LIMIT 1), 1 \
        UNION ALL \
@@ -23,27 +28,50 @@ pub(super) const LANES: &str = "WITH RECURSIVE lane(target, step) AS (\
                ORDER BY d.target LIMIT 1), lane.step + 1 \
        FROM lane WHERE lane.target IS NOT NULL AND lane.step < $2\
      ), due_lane AS (\
-       SELECT lane.target, first.next_attempt_at FROM lane \
+       SELECT lane.target, first.next_attempt_at, webhook.id AS webhook, webhook.ordered, webhook.max_concurrency, \
+         webhook.max_per_second, webhook.rate_at, circuit.failures, circuit.probe_at FROM lane \
        JOIN delivery first ON first.id = (SELECT x.id FROM delivery x WHERE x.target = lane.target \
-         AND x.next_attempt_at <= $3 ORDER BY x.next_attempt_at LIMIT 1) \
+         AND x.next_attempt_at <= $3 AND (x.lease_until IS NULL OR x.lease_until <= $3) ORDER BY x.next_attempt_at LIMIT 1) \
        JOIN application ON application.id = first.application_id AND application.disabled_at IS NULL \
        LEFT JOIN webhook ON webhook.id = first.webhook_id \
-       WHERE lane.target IS NOT NULL AND (webhook.id IS NULL OR webhook.enabled)\
+       LEFT JOIN circuit ON circuit.target = lane.target \
+       WHERE lane.target IS NOT NULL AND (circuit.probe_at IS NULL OR circuit.probe_at <= $3) \
+         AND (webhook.id IS NULL OR (webhook.enabled AND (webhook.missed_until IS NULL OR NOT webhook.ordered)))\
      ) ";
 
 /// A stretch of the walk along the lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {
     /// Lanes with something that is due and may be sent, in order of their names.
-    pub due: Vec<String>,
+    pub due: Vec<Due>,
     /// Where the walk goes on; `None` when it has reached the end.
     pub next: Option<String>,
+}
+
+/// A lane with something that is due, and what its owner and its past say of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The lane.
+    pub target: String,
+    /// The webhook, unless it is the endpoint of Items or gone.
+    pub webhook: Option<Uuid>,
+    /// Whether an Item's next event waits for the one before.
+    pub ordered: bool,
+    /// Most requests under way at once.
+    pub most: Option<usize>,
+    /// Most requests of a second, and when the limit is met again, in microseconds.
+    pub rate: Option<(i32, i64)>,
+    /// How many requests have failed one after another.
+    pub failures: i32,
+    /// When it was to be probed, while its circuit is open.
+    pub probe_at: Option<Timestamp>,
 }
 
 /// Walks along at most `steps` lanes behind `after`.
 pub async fn lanes(db: &Db, now: Timestamp, after: &str, steps: usize) -> Result<Stretch> {
     let sql = format!(
-        "{LANES}SELECT lane.target AS target, lane.step AS step, due_lane.target IS NOT NULL AS due \
+        "{LANES}SELECT lane.target, due_lane.target IS NOT NULL AS due, due_lane.webhook, due_lane.ordered, \
+           due_lane.max_concurrency, due_lane.max_per_second, due_lane.rate_at, due_lane.failures, due_lane.probe_at \
          FROM lane LEFT JOIN due_lane ON due_lane.target = lane.target ORDER BY lane.step"
     );
     let values = [after.into(), limit_value(steps), now.0.into()];
@@ -54,15 +82,34 @@ pub async fn lanes(db: &Db, now: Timestamp, after: &str, steps: usize) -> Result
     let mut stretch = Stretch::default();
     let walked = rows.len();
     for row in rows {
-        let target: Option<String> = row.try_get("", "target")?;
+        let mut cells = Cells::new(&row);
+        let target: Option<String> = cells.take()?;
+        let due: bool = cells.take()?;
         if let Some(target) = &target
-            && row.try_get("", "due")?
+            && due
         {
-            stretch.due.push(target.clone());
+            stretch.due.push(due_lane(target.clone(), &mut cells)?);
         }
         stretch.next = target.filter(|_| walked >= steps);
     }
     Ok(stretch)
+}
+
+fn due_lane(target: String, cells: &mut Cells<'_>) -> Result<Due> {
+    let webhook = cells.take()?;
+    let ordered: Option<bool> = cells.take()?;
+    let most: Option<i32> = cells.take()?;
+    let (per_second, rate_at): (Option<i32>, Option<i64>) = (cells.take()?, cells.take()?);
+    let failures: Option<i32> = cells.take()?;
+    Ok(Due {
+        target,
+        webhook,
+        ordered: ordered.unwrap_or_default(),
+        most: most.and_then(|most| usize::try_from(most).ok()),
+        rate: per_second.zip(rate_at),
+        failures: failures.unwrap_or_default(),
+        probe_at: cells.take()?,
+    })
 }
 
 /// How many deliveries to take from a lane.
@@ -72,40 +119,48 @@ pub struct Quota {
     pub target: String,
     /// At most so many.
     pub most: usize,
+    /// Whether an Item's next event waits for the one before.
+    pub ordered: bool,
 }
 
 /// Claims due deliveries of some lanes, the longest waiting first, each under a new epoch and for the length of a lease.
 ///
-/// One statement, so that two workers never claim the same one. A delivery whose worker dies is due again when the
-/// lease ends.
+/// One statement, so that two workers never claim the same one. A delivery whose worker dies is taken again when the
+/// lease ends. In an ordered lane, whatever has an unfinished event of the same Item before it is left.
 pub async fn claim(
     db: &Db,
     now: Timestamp,
     lease: Duration,
     quotas: &[Quota],
 ) -> Result<Vec<delivery::Model>> {
+    const FREE: &str = "next_attempt_at <= $2 AND (x.lease_until IS NULL OR x.lease_until <= $2)";
+    const FIRST: &str = "x.item_id IS NULL OR NOT EXISTS (SELECT 1 FROM delivery e WHERE e.target = x.target \
+        AND e.item_id = x.item_id AND e.position < x.position AND e.next_attempt_at IS NOT NULL)";
     let most = quotas.iter().map(|quota| quota.most).max().unwrap_or(0);
     let listed: Vec<_> = quotas
         .iter()
-        .map(|quota| json!({ "target": quota.target, "most": quota.most }))
+        .map(
+            |quota| json!({ "target": quota.target, "most": quota.most, "ordered": quota.ordered }),
+        )
         .collect();
     let chosen = match db.engine() {
-        Engine::Postgres => {
-            "SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint) \
-             CROSS JOIN LATERAL (SELECT d.id FROM delivery d WHERE d.target = lane.target \
-               AND d.next_attempt_at <= $2 ORDER BY d.next_attempt_at LIMIT least(lane.most, $4) \
-               FOR UPDATE SKIP LOCKED) due"
-        }
-        Engine::Sqlite => {
+        Engine::Postgres => format!(
+            "SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint, ordered boolean) \
+             CROSS JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.target = lane.target AND x.{FREE} \
+               AND (NOT lane.ordered OR {FIRST}) ORDER BY x.next_attempt_at LIMIT least(lane.most, $4) \
+               FOR UPDATE OF x SKIP LOCKED) due"
+        ),
+        Engine::Sqlite => format!(
             "SELECT id FROM (SELECT d.id AS id, json_extract(lane.value, '$.most') AS most, \
                row_number() OVER (PARTITION BY lane.key ORDER BY d.next_attempt_at) AS place \
              FROM json_each($3) lane JOIN delivery d ON d.id IN (\
-               SELECT x.id FROM delivery x WHERE x.target = json_extract(lane.value, '$.target') \
-               AND x.next_attempt_at <= $2 ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most"
-        }
+               SELECT x.id FROM delivery x WHERE x.target = json_extract(lane.value, '$.target') AND x.{FREE} \
+               AND (NOT json_extract(lane.value, '$.ordered') OR {FIRST}) ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most"
+        ),
     };
     let sql = format!(
-        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1, next_attempt_at = $1 WHERE id IN ({chosen}) RETURNING *"
+        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1 WHERE id IN ({chosen}) RETURNING {}",
+        delivery::Model::COLUMNS.join(", ")
     );
     let values: [Value; 4] = [
         now.plus(lease).0.into(),
@@ -117,24 +172,116 @@ pub async fn claim(
         .write()
         .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
         .await?;
-    let mut claimed = rows
-        .iter()
-        .map(|row| Ok(delivery::Model::from_query_result(row, "")?))
-        .collect::<Result<Vec<_>>>()?;
-    claimed.sort_unstable_by_key(|delivery| delivery.id);
+    let mut claimed: Vec<delivery::Model> = read(&rows)?;
+    claimed.sort_unstable_by_key(|delivery| (delivery.next_attempt_at, delivery.id));
     Ok(claimed)
 }
 
+fn read<R: Row>(rows: &[QueryResult]) -> Result<Vec<R>> {
+    rows.iter()
+        .map(|row| R::read(&mut Cells::new(row)))
+        .collect()
+}
+
+/// Takes the one probe of a target that is due; `false` when another worker has it.
+pub async fn take_probe(db: &Db, target: &str, now: Timestamp, next: Timestamp) -> Result<bool> {
+    let sql = "UPDATE circuit SET probe_at = $1 WHERE target = $2 AND probe_at <= $3";
+    let values: [Value; 3] = [next.0.into(), target.into(), now.0.into()];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    Ok(db.write().execute_raw(statement).await?.rows_affected() == 1)
+}
+
+/// Takes some of what a webhook may send in a second: moves the time at which its limit is met again. `false` when
+/// another worker has moved it meanwhile.
+pub async fn take_rate(db: &Db, webhook: Uuid, from: i64, to: i64) -> Result<bool> {
+    let sql = "UPDATE webhook SET rate_at = $1 WHERE id = $2 AND rate_at = $3";
+    let values: [Value; 3] = [to.into(), webhook.into(), from.into()];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    Ok(db.write().execute_raw(statement).await?.rows_affected() == 1)
+}
+
+/// Events by id: as many as there are deliveries in a claim, by a statement that is always the same.
+pub async fn events(db: &Db, ids: &[Uuid]) -> Result<Vec<event::Model>> {
+    let columns = event::Model::COLUMNS.join(", ");
+    let sql = match db.engine() {
+        Engine::Postgres => {
+            format!("SELECT {columns} FROM event WHERE id = ANY(string_to_array($1, ',')::uuid[])")
+        }
+        Engine::Sqlite => format!(
+            "SELECT {columns} FROM event WHERE id IN (SELECT unhex(value) FROM json_each('[\"' || replace($1, ',', '\",\"') || '\"]'))"
+        ),
+    };
+    let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+    let values: [Value; 1] = [ids.join(",").into()];
+    let rows = db
+        .read()
+        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    read(&rows)
+}
+
 /// Gives claimed deliveries back, so that any worker may take them at once.
-pub async fn release(db: &Db, claimed: &[(Uuid, i64)], now: Timestamp) -> Result<()> {
-    for (id, epoch) in claimed {
-        let sql = "UPDATE delivery SET lease_until = NULL, next_attempt_at = $1 \
-                   WHERE id = $2 AND epoch = $3 AND lease_until IS NOT NULL";
-        let values = [now.0.into(), (*id).into(), (*epoch).into()];
-        db.write()
-            .execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-            .await?;
+pub async fn release(db: &Db, claimed: &[(Uuid, i64)]) -> Result<()> {
+    if claimed.is_empty() {
+        return Ok(());
     }
+    let listed: Vec<_> = claimed
+        .iter()
+        .map(|(id, epoch)| json!({ "id": id.simple().to_string(), "epoch": epoch }))
+        .collect();
+    let held = match db.engine() {
+        Engine::Postgres => "json_to_recordset($1::json) AS held(id uuid, epoch bigint)",
+        Engine::Sqlite => {
+            "(SELECT unhex(json_extract(value, '$.id')) AS id, json_extract(value, '$.epoch') AS epoch FROM json_each($1)) AS held"
+        }
+    };
+    let sql = format!(
+        "UPDATE delivery SET lease_until = NULL FROM {held} \
+         WHERE delivery.id = held.id AND delivery.epoch = held.epoch AND delivery.lease_until IS NOT NULL"
+    );
+    let values: [Value; 1] = [json!(listed).to_string().into()];
+    db.write()
+        .execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    Ok(())
+}
+
+/// Leaves out what a target's deliveries wait for; what is being sent at this moment comes to its end.
+pub async fn skip(db: &Db, txn: &impl ConnectionTrait, target: &str, now: Timestamp) -> Result<()> {
+    waiting(
+        db,
+        txn,
+        "status = 'SKIPPED', next_attempt_at = NULL, lease_until = NULL, epoch = epoch + 1, updated_at = $1",
+        target,
+        now,
+    )
+    .await
+}
+
+/// Makes what a target's deliveries wait for due now.
+pub async fn hasten(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    target: &str,
+    now: Timestamp,
+) -> Result<()> {
+    waiting(db, txn, "next_attempt_at = $1", target, now).await
+}
+
+async fn waiting(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    change: &str,
+    target: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let sql = format!(
+        "UPDATE delivery SET {change} WHERE target = $2 AND next_attempt_at IS NOT NULL \
+         AND (lease_until IS NULL OR lease_until <= $1)"
+    );
+    let values: [Value; 2] = [now.0.into(), target.into()];
+    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
     Ok(())
 }
 

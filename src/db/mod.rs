@@ -4,6 +4,7 @@
 //! pool). Write transactions begin with [`Db::begin`], which takes SQLite's write lock at once instead of failing
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
+pub mod attempt;
 pub mod delivery;
 pub mod event;
 pub mod execution;

@@ -12,15 +12,17 @@ use crate::{
 /// Where counting ends: beyond it, the exact number tells nobody more.
 const MOST: usize = 10_000;
 
-/// Measures the queues by their indexes. What cannot be sent, as its webhook is disabled, does not wait.
+/// Measures the queues by their indexes. What cannot be sent, as its webhook is disabled or its circuit
+/// open, does not wait.
 pub async fn measure(db: &Db, now: Timestamp) -> Result<Queues> {
     let sql = format!(
         "{LANES}SELECT \
            (SELECT count(*) FROM (SELECT 1 AS one FROM execution WHERE ended_at IS NULL AND due_at <= $3 LIMIT $2) e) AS executions, \
            (SELECT min(due_at) FROM execution WHERE ended_at IS NULL AND due_at <= $3) AS execution_due, \
            (SELECT count(*) FROM (SELECT 1 AS one FROM due_lane JOIN delivery ON delivery.target = due_lane.target \
-              AND delivery.next_attempt_at <= $3 LIMIT $2) d) AS deliveries, \
+              AND delivery.next_attempt_at <= $3 AND (delivery.lease_until IS NULL OR delivery.lease_until <= $3) LIMIT $2) d) AS deliveries, \
            (SELECT min(next_attempt_at) FROM due_lane) AS delivery_due, \
+           (SELECT count(*) FROM (SELECT 1 AS one FROM circuit WHERE probe_at IS NOT NULL LIMIT $2) c) AS circuits, \
            (SELECT count(*) FROM (SELECT 1 AS one FROM event WHERE position IS NULL LIMIT $2) u) AS events"
     );
     let values = ["".into(), limit_value(MOST), now.0.into()];
@@ -42,6 +44,7 @@ pub async fn measure(db: &Db, now: Timestamp) -> Result<Queues> {
         execution_lag: lag("execution_due")?,
         deliveries: count("deliveries")?,
         delivery_lag: lag("delivery_due")?,
+        circuits: count("circuits")?,
         events: count("events")?,
     })
 }

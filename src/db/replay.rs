@@ -24,6 +24,8 @@ pub struct Stretch {
     pub since: Option<Timestamp>,
     /// Only these kinds.
     pub kinds: Vec<EventType>,
+    /// Not that this webhook was disabled: that is never told to it.
+    pub except: Uuid,
 }
 
 impl Stretch {
@@ -33,18 +35,25 @@ impl Stretch {
             Engine::Postgres => "SELECT jsonb_array_elements_text($4::jsonb)",
             Engine::Sqlite => "SELECT value FROM json_each($4)",
         };
+        let about = match engine {
+            Engine::Postgres => "payload #>> '{data,webhookId}'",
+            Engine::Sqlite => "json_extract(payload, '$.data.webhookId')",
+        };
         let mut sql = format!(
-            "application_id = $1 AND position > $2 AND position <= $3 AND kind IN ({kinds})"
+            "application_id = $1 AND position > $2 AND position <= $3 AND kind IN ({kinds}) \
+             AND (kind <> '{}' OR {about} <> $5)",
+            EventType::WebhookDisabled
         );
         let mut values: Vec<Value> = vec![
             self.application.into(),
             self.after.into(),
             self.to.into(),
             json!(self.kinds).to_string().into(),
+            self.except.to_string().into(),
         ];
         if let Some(since) = self.since {
             // Ids begin with the time: their index finds the end of a long log.
-            sql.push_str(" AND created_at >= $5 AND id >= $6");
+            sql.push_str(" AND created_at >= $6 AND id >= $7");
             values.push(since.0.into());
             values.push(first_id(since).into());
         }
@@ -114,21 +123,24 @@ pub async fn again(
     db: &Db,
     txn: &impl ConnectionTrait,
     target: &str,
-    events: &[(Uuid, Timestamp)],
+    events: &[(&Told, Timestamp)],
     now: Timestamp,
 ) -> Result<Vec<Uuid>> {
     let engine = db.engine();
     let batch = match engine {
         Engine::Postgres => {
-            "SELECT id::uuid AS id, due FROM jsonb_to_recordset($1::jsonb) AS one(id text, due bigint)"
+            "SELECT id::uuid AS id, due, position FROM jsonb_to_recordset($1::jsonb) AS one(id text, due bigint, position bigint)"
         }
         Engine::Sqlite => {
-            "SELECT unhex(json_extract(value, '$.id')) AS id, json_extract(value, '$.due') AS due FROM json_each($1)"
+            "SELECT unhex(json_extract(value, '$.id')) AS id, json_extract(value, '$.due') AS due, \
+             json_extract(value, '$.position') AS position FROM json_each($1)"
         }
     };
     let listed: Vec<_> = events
         .iter()
-        .map(|(id, due)| json!({ "id": id.simple().to_string(), "due": due.0 }))
+        .map(|(event, due)| {
+            json!({ "id": event.id.simple().to_string(), "due": due.0, "position": event.position })
+        })
         .collect();
     let listed = json!(listed).to_string();
     // Held in the order of their ids, as everybody holds them who needs several.
@@ -150,7 +162,7 @@ pub async fn again(
         .map(|row| Ok(row.try_get("", "event_id")?))
         .collect::<Result<Vec<Uuid>>>()?;
     let sql = format!(
-        "UPDATE delivery SET status = 'PENDING', attempts = 0, next_attempt_at = batch.due, lease_until = NULL, \
+        "UPDATE delivery SET status = 'PENDING', attempts = 0, next_attempt_at = batch.due, position = batch.position, lease_until = NULL, \
            epoch = epoch + 1, updated_at = $3 \
          FROM ({batch}) batch WHERE delivery.event_id = batch.id AND delivery.target = $2 \
            AND (delivery.lease_until IS NULL OR delivery.lease_until <= $3)"

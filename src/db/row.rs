@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use entity::{
     kind::{
         AccountSubtype, AccountType, DeliveryStatus, EventType, ExecutionStatus, TransactionStatus,
-        TransactionType, TriggeredBy,
+        TransactionType, TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -93,6 +93,7 @@ cells!(
     TriggeredBy,
     Uuid,
     Vec<u8>,
+    WebhookPayload,
 );
 
 /// SeaORM by itself words an error for every NULL before it makes it a `None`.

@@ -8,22 +8,15 @@ const CHANNEL: &str = "#/channels/webhook";
 
 /// The document as it is served.
 pub fn document() -> Value {
-    let entries = catalogue::entries();
-    let in_channel: Map<String, Value> = entries
-        .iter()
-        .map(|entry| {
-            let reference = format!("#/components/messages/{}", entry.r#type);
-            (entry.r#type.to_string(), json!({ "$ref": reference }))
-        })
-        .collect();
-    let sent: Vec<Value> = entries
-        .iter()
-        .map(|entry| json!({ "$ref": format!("{CHANNEL}/messages/{}", entry.r#type) }))
-        .collect();
-    let messages: Map<String, Value> = entries
-        .iter()
-        .map(|entry| (entry.r#type.to_string(), message(entry)))
-        .collect();
+    let messages: Map<String, Value> = catalogue::entries().iter().flat_map(messages_of).collect();
+    let references = |within: &str| -> Vec<(String, Value)> {
+        let reference = |name: &String| json!({ "$ref": format!("{within}/{name}") });
+        let named = messages.keys().map(|name| (name.clone(), reference(name)));
+        named.collect()
+    };
+    let in_channel: Map<String, Value> = references("#/components/messages").into_iter().collect();
+    let sent = references(&format!("{CHANNEL}/messages"));
+    let sent: Vec<Value> = sent.into_iter().map(|(_, reference)| reference).collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -57,18 +50,33 @@ pub fn document() -> Value {
     })
 }
 
-fn message(entry: &Entry) -> Value {
+/// An event as webhooks get it, and as those do that ask for thin payloads.
+fn messages_of(entry: &Entry) -> [(String, Value); 2] {
+    let thin = format!("{} (thin)", entry.name);
+    [
+        (
+            entry.r#type.to_string(),
+            message(entry, entry.name, &entry.schema, &entry.example),
+        ),
+        (
+            format!("{}_THIN", entry.r#type),
+            message(entry, &thin, &entry.thin.schema, &entry.thin.example),
+        ),
+    ]
+}
+
+fn message(entry: &Entry, title: &str, schema: &Value, example: &Value) -> Value {
     json!({
         "name": entry.name,
-        "title": entry.name,
+        "title": title,
         "summary": entry.description,
         "contentType": "application/json",
         "headers": { "$ref": "#/components/schemas/headers" },
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-2020-12",
-            "schema": entry.schema,
+            "schema": schema,
         },
-        "examples": [{ "name": entry.name, "payload": entry.example }],
+        "examples": [{ "name": entry.name, "payload": example }],
     })
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use chrono::NaiveDate;
 use entity::{
     event,
-    kind::{EventType, ExecutionStatus, ItemStatus, TriggeredBy},
+    kind::{EventType, ExecutionStatus, ItemStatus, TriggeredBy, WebhookPayload},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::Serialize;
@@ -64,6 +64,36 @@ struct AboutItem {
 struct AboutConnector {
     /// The connector it is about.
     connector_id: i32,
+}
+
+/// The body of webhooks that are told as little as possible.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Thin<A> {
+    /// What happened.
+    event: &'static str,
+    /// Identity of the event, the same for every endpoint and attempt, and in the header `webhook-id`: deduplicate by it.
+    event_id: Uuid,
+    /// When it happened.
+    #[schemars(schema_with = "instant")]
+    created_at: String,
+    /// True when `sendTestEvent` made it; absent otherwise. A test tells of nothing that exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "only_true")]
+    test: Option<bool>,
+    #[serde(flatten)]
+    about: A,
+}
+
+/// Which Item a thin body is about.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OfItem {
+    /// The Item it is about.
+    item_id: Uuid,
+    /// Number of the event among its Item's, without gaps. `item/status_changed` repeats the last number.
+    #[schemars(extend("minimum" = 0))]
+    item_sequence: i64,
 }
 
 /// What an event adds that says all by its name.
@@ -147,23 +177,44 @@ pub struct RowsChanged<'a> {
     pub transaction_ids: Cow<'a, [Uuid]>,
 }
 
-/// The body that webhooks carry, also the `payload` of the graph.
+/// What WEBHOOK_DISABLED adds.
+#[derive(Serialize, JsonSchema)]
+pub struct WebhookDisabled {
+    /// Which webhook, and why.
+    pub data: Disabled,
+}
+
+/// A webhook that was disabled without its owner's doing.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Disabled {
+    /// The webhook.
+    pub webhook_id: Uuid,
+    /// Why, in English, as `Webhook.disabledReason` has it.
+    pub reason: Cow<'static, str>,
+}
+
+/// The body of webhooks that are told so much.
+pub fn body_of(event: &event::Model, payload: WebhookPayload) -> Value {
+    match payload {
+        WebhookPayload::Full => body(event),
+        WebhookPayload::Thin => thin(event),
+    }
+}
+
+/// The body that webhooks carry unless they are told less, also the `payload` of the graph.
 pub fn body(event: &event::Model) -> Value {
-    let mut body = match (event.item_id, event.item_sequence) {
-        (Some(item_id), sequence) => envelope(
+    let mut body = match (event.item_id, event.connector_id) {
+        (Some(item_id), _) => envelope(
             event,
             AboutItem {
                 item_id,
-                item_sequence: sequence.unwrap_or_default(),
+                item_sequence: event.item_sequence.unwrap_or_default(),
                 client_user_id: event.client_user_id.clone(),
             },
         ),
-        (None, _) => envelope(
-            event,
-            AboutConnector {
-                connector_id: event.connector_id.unwrap_or_default(),
-            },
-        ),
+        (None, Some(connector_id)) => envelope(event, AboutConnector { connector_id }),
+        (None, None) => envelope(event, Nothing {}),
     };
     if let (Value::Object(body), Value::Object(addition)) = (&mut body, &event.payload) {
         body.extend(addition.clone());
@@ -185,10 +236,53 @@ fn envelope(event: &event::Model, about: impl Serialize) -> Value {
     serde_json::to_value(body).expect("an envelope is plain data")
 }
 
+/// Which event it is, of which Item, and when.
+fn thin(event: &event::Model) -> Value {
+    fn of(event: &event::Model, about: impl Serialize) -> Value {
+        let test = event.payload.get("test").and_then(Value::as_bool);
+        let thin = Thin {
+            event: event.kind.name(),
+            event_id: event.id,
+            created_at: event.created_at.to_string(),
+            test: test.filter(|test| *test),
+            about,
+        };
+        serde_json::to_value(thin).expect("a thin body is plain data")
+    }
+    match event.item_id {
+        Some(item_id) => of(
+            event,
+            OfItem {
+                item_id,
+                item_sequence: event.item_sequence.unwrap_or_default(),
+            },
+        ),
+        None => of(event, Nothing {}),
+    }
+}
+
 /// The schema of the body of a kind of event, JSON Schema 2020-12, without references. Later versions may add
 /// properties, so it admits unknown ones.
-pub fn schema(kind: EventType) -> Value {
-    let schema = match kind {
+pub fn schema(kind: EventType, payload: WebhookPayload) -> Value {
+    let schema = match payload {
+        WebhookPayload::Full => full_schema(kind),
+        WebhookPayload::Thin => match kind {
+            EventType::ConnectorStatusUpdated | EventType::WebhookDisabled => {
+                schema_of::<Thin<Nothing>>()
+            }
+            _ => schema_of::<Thin<OfItem>>(),
+        },
+    };
+    let mut schema = schema.to_value();
+    schema["title"] = json!(kind.name());
+    schema["description"] = json!(description(kind));
+    schema["properties"]["event"] =
+        json!({ "const": kind.name(), "description": "What happened." });
+    schema
+}
+
+fn full_schema(kind: EventType) -> Schema {
+    match kind {
         EventType::ItemCreated
         | EventType::ItemUpdated
         | EventType::ItemDeleted
@@ -202,13 +296,8 @@ pub fn schema(kind: EventType) -> Value {
         EventType::TransactionsUpdated | EventType::TransactionsDeleted => {
             of::<AboutItem, RowsChanged<'static>>()
         }
-    };
-    let mut schema = schema.to_value();
-    schema["title"] = json!(kind.name());
-    schema["description"] = json!(description(kind));
-    schema["properties"]["event"] =
-        json!({ "const": kind.name(), "description": "What happened." });
-    schema
+        EventType::WebhookDisabled => of::<Nothing, WebhookDisabled>(),
+    }
 }
 
 /// What a kind of event says, for its receiver.
@@ -230,16 +319,21 @@ pub fn description(kind: EventType) -> &'static str {
         EventType::TransactionsCreated => "Transactions of an account were inserted.",
         EventType::TransactionsUpdated => "Transactions of an account were changed.",
         EventType::TransactionsDeleted => "Transactions of an account were removed.",
+        EventType::WebhookDisabled => {
+            "A webhook was disabled because its endpoint is gone or kept failing. Never sent to that webhook itself."
+        }
     }
 }
 
 fn of<A: JsonSchema, E: JsonSchema>() -> Schema {
+    schema_of::<Body<A, E>>()
+}
+
+fn schema_of<B: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12()
         .for_serialize()
         .with(|it| it.inline_subschemas = true);
-    settings
-        .into_generator()
-        .into_root_schema_for::<Body<A, E>>()
+    settings.into_generator().into_root_schema_for::<B>()
 }
 
 /// The words of a closed vocabulary.

@@ -1,13 +1,13 @@
 //! The catalogue of events as data: for every type its name, what it says, the schema of its body and an example.
 //!
-//! Schemas are generated from the types that bodies are built of, examples go through [`body()`] like real events.
+//! Schemas are generated from the types that bodies are built of, examples go through [`body_of`] like real events.
 
 use std::sync::OnceLock;
 
 use chrono::NaiveDate;
 use entity::{
     event,
-    kind::{EventType, ExecutionStatus, ItemStatus, TriggeredBy},
+    kind::{EventType, ExecutionStatus, ItemStatus, TriggeredBy, WebhookPayload},
     time::Timestamp,
 };
 use serde::Serialize;
@@ -18,8 +18,8 @@ use uuid::{Uuid, uuid};
 use super::{
     Draft,
     body::{
-        self, Failed, Health, HealthChanged, ItemState, Nothing, Reason, RowsChanged, RowsInserted,
-        StatusChanged, body,
+        self, Disabled, Failed, Health, HealthChanged, ItemState, Nothing, Reason, RowsChanged,
+        RowsInserted, StatusChanged, WebhookDisabled, body_of,
     },
 };
 
@@ -32,6 +32,7 @@ const ROWS: [Uuid; 2] = [
     uuid!("01a20fcf-1a9f-7000-8d11-c0a4e9b37f52"),
     uuid!("01a20fcf-1a9f-7000-a6e7-19f5d2c8b043"),
 ];
+const WEBHOOK: Uuid = uuid!("01a20fcf-0b12-7000-9e4d-71c0a2f3b586");
 /// 2026-11-24T23:06:01.869Z.
 const AT: Timestamp = Timestamp(1_795_561_561_869);
 
@@ -51,6 +52,17 @@ pub struct Entry {
     pub schema: Value,
     /// A body.
     pub example: Value,
+    /// The same for webhooks that ask for thin payloads.
+    pub thin: Thin,
+}
+
+/// How a thin body tells of a type of event.
+#[derive(Clone, Debug, Serialize)]
+pub struct Thin {
+    /// JSON Schema of its body.
+    pub schema: Value,
+    /// A body.
+    pub example: Value,
 }
 
 /// All types of events.
@@ -58,13 +70,20 @@ pub fn entries() -> &'static [Entry] {
     static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
     ENTRIES.get_or_init(|| {
         EventType::iter()
-            .map(|kind| Entry {
-                name: kind.name(),
-                r#type: kind,
-                description: body::description(kind),
-                by_default: kind != EventType::ItemStatusChanged,
-                schema: body::schema(kind),
-                example: body(&example(kind, EVENT, APPLICATION, AT)),
+            .map(|kind| {
+                let event = example(kind, EVENT, APPLICATION, AT);
+                Entry {
+                    name: kind.name(),
+                    r#type: kind,
+                    description: body::description(kind),
+                    by_default: kind != EventType::ItemStatusChanged,
+                    schema: body::schema(kind, WebhookPayload::Full),
+                    example: body_of(&event, WebhookPayload::Full),
+                    thin: Thin {
+                        schema: body::schema(kind, WebhookPayload::Thin),
+                        example: body_of(&event, WebhookPayload::Thin),
+                    },
+                }
             })
             .collect()
     })
@@ -78,6 +97,7 @@ pub fn document() -> Value {
 /// An event of this kind that nothing lies behind.
 pub fn example(kind: EventType, id: Uuid, application: Uuid, at: Timestamp) -> event::Model {
     let of_connector = kind == EventType::ConnectorStatusUpdated;
+    let of_item = !of_connector && kind != EventType::WebhookDisabled;
     let Draft {
         account,
         triggered_by,
@@ -90,11 +110,11 @@ pub fn example(kind: EventType, id: Uuid, application: Uuid, at: Timestamp) -> e
         application_id: application,
         position: None,
         kind,
-        item_id: (!of_connector).then_some(ITEM),
+        item_id: of_item.then_some(ITEM),
         account_id: account,
-        connector_id: Some(0),
-        item_sequence: (!of_connector).then_some(7),
-        client_user_id: (!of_connector).then(|| "ana".to_owned()),
+        connector_id: (of_item || of_connector).then_some(0),
+        item_sequence: of_item.then_some(7),
+        client_user_id: of_item.then(|| "ana".to_owned()),
         connect_token_id: None,
         triggered_by,
         webhook_url: None,
@@ -134,6 +154,12 @@ fn draft(kind: EventType) -> Draft {
             transactions_count: 42,
             transactions_min_date: NaiveDate::from_ymd_opt(2026, 11, 20),
             transactions_created_at_from: AT.to_string(),
+        }),
+        EventType::WebhookDisabled => Draft::new(kind, None).carrying(&WebhookDisabled {
+            data: Disabled {
+                webhook_id: WEBHOOK,
+                reason: "the endpoint answered 410 Gone".into(),
+            },
         }),
         EventType::TransactionsUpdated | EventType::TransactionsDeleted => {
             of_run.of_account(ACCOUNT).carrying(&RowsChanged {

@@ -35,7 +35,12 @@ impl Filter {
     /// What changes an Item or what was collected through it; of that, only these kinds.
     pub fn of_items(kinds: Option<Vec<EventType>>) -> Self {
         let mut of_items = kinds.unwrap_or_else(|| EventType::iter().collect());
-        of_items.retain(|kind| *kind != EventType::ConnectorStatusUpdated);
+        of_items.retain(|kind| {
+            !matches!(
+                kind,
+                EventType::ConnectorStatusUpdated | EventType::WebhookDisabled
+            )
+        });
         Self {
             kinds: Some(of_items),
             ..Self::default()

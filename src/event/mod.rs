@@ -15,7 +15,7 @@ pub mod snapshot;
 
 use entity::{
     event, item,
-    kind::{EventType, ItemStatus, TriggeredBy},
+    kind::{EventType, ItemStatus, TriggeredBy, WebhookPayload},
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -25,9 +25,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use self::body::body;
 use self::body::{ItemState, StatusChanged};
+pub use self::body::{body, body_of};
 use crate::{app::App, error::Result};
+
+/// How much of a body is shown beside an attempt.
+const EXCERPT_BYTES: usize = 4 * 1024;
 
 /// What an event adds to the envelope: ids, codes, counts and dates; never names, amounts or an institution's words.
 pub type Extra = Map<String, Value>;
@@ -124,6 +127,43 @@ pub async fn append(
             .await?;
     }
     Ok(())
+}
+
+/// Appends an event about an application itself, inside the transaction of what it tells.
+pub async fn append_of_application(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    application: Uuid,
+    draft: Draft,
+) -> Result<()> {
+    let now = app.clock.now();
+    event::Entity::insert(event::ActiveModel {
+        sequence: NotSet,
+        id: Set(app.rng.id(now)),
+        application_id: Set(application),
+        position: Set(None),
+        kind: Set(draft.kind),
+        item_id: Set(None),
+        account_id: Set(None),
+        connector_id: Set(None),
+        item_sequence: Set(None),
+        client_user_id: Set(None),
+        connect_token_id: Set(None),
+        triggered_by: Set(draft.triggered_by),
+        webhook_url: Set(None),
+        payload: Set(Value::Object(draft.extra)),
+        created_at: Set(now),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}
+
+/// The beginning of a body, for whoever looks at what was sent.
+pub fn excerpt(event: &event::Model, payload: WebhookPayload) -> String {
+    let mut text = body_of(event, payload).to_string();
+    text.truncate(text.floor_char_boundary(EXCERPT_BYTES));
+    text
 }
 
 /// An Item's state in the form of an event, for a snapshot; it is in no log.

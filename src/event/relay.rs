@@ -12,10 +12,12 @@ use entity::{
     webhook,
 };
 use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait, QueryFilter as _};
+use serde::Deserialize as _;
+use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{app::App, db, error::Result, metrics};
+use crate::{app::App, clock::Timestamp, db, error::Result, metrics};
 
 /// Most events that one transaction publishes.
 const BATCH: u64 = 500;
@@ -78,51 +80,21 @@ async fn deliver(
     application: Uuid,
     events: &[event::Model],
 ) -> Result<usize> {
-    let webhooks: Vec<_> = webhook::Entity::owned_by(application)
+    let webhooks = webhook::Entity::owned_by(application)
         .filter(webhook::Column::Enabled.eq(true))
         .all(txn)
-        .await?
-        .into_iter()
-        .map(|webhook| {
-            let wanted: Option<Vec<EventType>> = webhook
-                .events
-                .clone()
-                .and_then(|events| serde_json::from_value(events).ok());
-            (webhook, wanted)
-        })
-        .collect();
+        .await?;
     let now = app.clock.now();
     let mut rows = Vec::new();
     for event in events {
-        let due = |webhook_id, target: String, url: &str| delivery::ActiveModel {
-            id: Set(app.rng.id(now)),
-            application_id: Set(application),
-            event_id: Set(event.id),
-            webhook_id: Set(webhook_id),
-            target: Set(target),
-            item_id: Set(event.item_id),
-            url: Set(url.to_owned()),
-            status: Set(DeliveryStatus::Pending),
-            attempts: Set(0),
-            next_attempt_at: Set(Some(now)),
-            lease_until: Set(None),
-            epoch: Set(0),
-            created_at: Set(now),
-            updated_at: Set(now),
-        };
-        for (webhook, wanted) in &webhooks {
-            let matches = match wanted {
-                Some(wanted) => wanted.contains(&event.kind),
-                None => event.kind != EventType::ItemStatusChanged,
-            };
-            if matches {
-                rows.push(due(Some(webhook.id), webhook.id.to_string(), &webhook.url));
-            }
-        }
+        let matching = webhooks
+            .iter()
+            .filter_map(|webhook| for_webhook(app, event, webhook, now));
+        rows.extend(matching);
         if let Some(url) = &event.webhook_url
             && event.kind != EventType::ItemStatusChanged
         {
-            rows.push(due(None, lane(application, url), url));
+            rows.push(due(app, event, None, lane(application, url), url, now));
         }
     }
     let count = rows.len();
@@ -132,6 +104,56 @@ async fn deliver(
             .await?;
     }
     Ok(count)
+}
+
+/// The delivery of an event for a webhook that wants it. That a webhook was disabled is never told to that one.
+pub fn for_webhook(
+    app: &App,
+    event: &event::Model,
+    webhook: &webhook::Model,
+    now: Timestamp,
+) -> Option<delivery::ActiveModel> {
+    let wanted: Option<Vec<EventType>> = webhook
+        .events
+        .as_ref()
+        .and_then(|events| Vec::deserialize(events).ok());
+    let matches = match wanted {
+        Some(wanted) => wanted.contains(&event.kind),
+        None => event.kind != EventType::ItemStatusChanged,
+    };
+    let of_itself = event.kind == EventType::WebhookDisabled
+        && event.payload.pointer("/data/webhookId") == Some(&json!(webhook.id));
+    (matches && !of_itself).then(|| {
+        let target = webhook.id.to_string();
+        due(app, event, Some(webhook.id), target, &webhook.url, now)
+    })
+}
+
+fn due(
+    app: &App,
+    event: &event::Model,
+    webhook_id: Option<Uuid>,
+    target: String,
+    url: &str,
+    now: Timestamp,
+) -> delivery::ActiveModel {
+    delivery::ActiveModel {
+        id: Set(app.rng.id(now)),
+        application_id: Set(event.application_id),
+        event_id: Set(event.id),
+        webhook_id: Set(webhook_id),
+        target: Set(target),
+        item_id: Set(event.item_id),
+        position: Set(event.position),
+        url: Set(url.to_owned()),
+        status: Set(DeliveryStatus::Pending),
+        attempts: Set(0),
+        next_attempt_at: Set(Some(now)),
+        lease_until: Set(None),
+        epoch: Set(0),
+        created_at: Set(now),
+        updated_at: Set(now),
+    }
 }
 
 /// What deliveries to Items' own endpoints share: a slow origin holds up none but itself, and no other application's.

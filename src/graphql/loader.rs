@@ -14,7 +14,7 @@ use std::{
 
 use async_graphql::Context;
 use entity::{
-    account, attempt, consent, delivery, event, identity, item,
+    account, attempt, circuit, consent, delivery, event, identity, item,
     kind::{AccountType, DeliveryStatus},
     webhook,
 };
@@ -22,7 +22,6 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ContextExt as _, turn::Turn};
@@ -166,8 +165,9 @@ pub struct Loaders {
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
     deliveries_of: Batch<Deliveries, Uuid, Page<delivery::Model>>,
-    bodies: Batch<(), Uuid, Value>,
+    told: Batch<(), Uuid, Arc<event::Model>>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
+    circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
 }
@@ -185,8 +185,9 @@ impl Loaders {
             events: Batch::new(turn),
             webhooks: Batch::new(turn),
             deliveries_of: Batch::new(turn),
-            bodies: Batch::new(turn),
+            told: Batch::new(turn),
             attempts_of: Batch::new(turn),
+            circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
         }
@@ -316,11 +317,22 @@ pub async fn webhook(ctx: &Context<'_>, id: Uuid) -> Result<Option<webhook::Mode
     loaders(ctx).webhooks.load((), id, load).await
 }
 
-/// The body that deliveries of an event carry.
-pub async fn body(ctx: &Context<'_>, event: Uuid) -> Result<Option<Value>> {
+/// The circuit of a webhook that has failed since its last success.
+pub async fn circuit(ctx: &Context<'_>, webhook: Uuid) -> Result<Option<circuit::Model>> {
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
-    let load = |(), ids: Vec<Uuid>| async move { webhooks::bodies(&app, &principal, &ids).await };
-    loaders(ctx).bodies.load((), event, load).await
+    let load = |(), ids: Vec<Uuid>| async move { webhooks::circuits(&app, &principal, &ids).await };
+    loaders(ctx).circuits.load((), webhook, load).await
+}
+
+/// What a delivery tells of, be it a test event.
+pub async fn told(ctx: &Context<'_>, event: Uuid) -> Result<Option<Arc<event::Model>>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move {
+        let rows = webhooks::told(&app, &principal, &ids).await?;
+        let rows = rows.into_iter();
+        Ok(rows.map(|(id, row)| (id, Arc::new(row))).collect())
+    };
+    loaders(ctx).told.load((), event, load).await
 }
 
 /// Deliveries of a webhook or an Item.

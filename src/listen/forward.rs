@@ -53,7 +53,7 @@ impl Forward {
     pub async fn post(&self, event: &Event) -> Outcome {
         let body = event.payload.to_string();
         let now = self.clock.now();
-        let signed = signature::sign(&[&self.secret], &event.id, now, body.as_bytes());
+        let signed = signature::sign(&[&self.secret], &[], &event.id, now, body.as_bytes());
         let request = self
             .http
             .post(self.url.clone())

@@ -5,39 +5,57 @@
 //! delivery to another records nothing for it; and that endpoints which hang delay none that answer (the lanes). A
 //! crash between any two lines leads to the delivery being sent again once its lease has run out.
 //!
-//! Relies on the relay to make deliveries, and leaves to the endpoint to recognise what it already has by `webhook-id`.
+//! One loop claims and records, in batches; as many tasks as there are slots send. Relies on the relay to make
+//! deliveries, and leaves to the endpoint to recognise what it already has by `webhook-id`.
 
+mod claim;
+mod rate;
 mod record;
 mod request;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
-use entity::{delivery, event, webhook};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
-use tokio::task::{Id, JoinSet};
-use uuid::Uuid;
-
+pub use self::request::sent_headers;
 use self::{
     record::Done,
-    request::{Request, What},
+    request::{Held, Request},
 };
-use super::{keyring::Keyring, lanes::Lanes, registration, trial};
+use super::{
+    keyring::Keyring,
+    lanes::{Lanes, Slot},
+    registration,
+};
 use crate::{
     app::App,
-    db::{self, delivery::Stretch},
-    error::Result,
+    db,
+    error::{Error, Result},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinSet,
+    time::{Instant, timeout_at},
 };
 
 /// How often due deliveries are looked for without a hint.
 const BEAT: Duration = Duration::from_millis(500);
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a claim lasts: a request, and recording it in a busy moment.
+/// How long a claim lasts: waiting for a slot, a request, and recording it in a busy moment.
 const LEASE: Duration = Duration::from_secs(45);
+/// How long a claimed delivery may wait for a slot.
+const WAIT: Duration = Duration::from_secs(15);
 /// How long requests under way may go on once the node stops.
 const GRACE: Duration = Duration::from_secs(5);
-/// Lanes that one statement walks along.
-const STEPS: usize = 100;
+/// How long a busy worker waits for more that has ended before it records.
+const LINGER: Duration = Duration::from_millis(10);
+/// How many outstanding deliveries make a worker busy.
+const BUSY: usize = 64;
+/// Most that is recorded in one transaction.
+const BATCH: usize = 512;
 
 /// Sends until the node stops, then waits a little for what is under way and hands the rest over.
 pub async fn run(app: App) {
@@ -46,249 +64,243 @@ pub async fn run(app: App) {
     }
     let mut worker = Worker::new(app.clone());
     while app.running() {
-        match worker.claim().await {
-            Ok(0) => worker.rest().await,
-            Ok(_) => {}
-            Err(error) => app.log_and_pause("delivery", &error).await,
-        }
-        worker.gather().await;
+        let claimed = match worker.claim().await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                app.log_and_pause("delivery", &error).await;
+                0
+            }
+        };
+        worker.gather(claimed > 0).await;
     }
     worker.finish().await;
 }
 
-/// Sends what is due, until nothing is, and says how many deliveries that were.
+/// Sends what is due, until nothing is, and says how many requests that were.
 pub async fn run_once(app: &App) -> Result<usize> {
     Worker::new(app.clone()).drain().await
+}
+
+type Board = Arc<Mutex<Lanes<Request>>>;
+
+fn lock(board: &Board) -> MutexGuard<'_, Lanes<Request>> {
+    board.lock().expect("no panic while sharing slots")
+}
+
+/// What the tasks that send tell the loop.
+enum Report {
+    Done(Box<Done>),
+    /// These are not sent from here.
+    Back(Vec<Held>),
 }
 
 /// One node's sender.
 pub struct Worker {
     app: App,
     keyring: Keyring,
-    lanes: Lanes,
+    board: Board,
     /// Where the walk along the lanes stands.
     after: String,
-    sending: JoinSet<Done>,
-    under_way: HashMap<Id, Slot>,
-}
-
-/// What a request under way holds.
-struct Slot {
-    delivery: Uuid,
-    epoch: i64,
-    target: String,
-    trial: bool,
+    seats: JoinSet<()>,
+    reporter: UnboundedSender<Report>,
+    reports: UnboundedReceiver<Report>,
+    /// What is claimed and neither recorded nor handed back.
+    held: HashSet<Held>,
+    /// Targets that have failed since their last success.
+    failing: HashSet<String>,
+    /// When a lane that had to wait for its rate may send again.
+    soonest: Option<Duration>,
 }
 
 impl Worker {
     /// A sender with nothing under way.
     pub fn new(app: App) -> Self {
-        let slots = app.config.delivery_concurrency;
+        let (reporter, reports) = unbounded_channel();
         Self {
-            app,
             keyring: Keyring::new(),
-            lanes: Lanes::new(slots),
+            board: Arc::new(Mutex::new(Lanes::new(app.config.delivery_concurrency))),
             after: String::new(),
-            sending: JoinSet::new(),
-            under_way: HashMap::new(),
+            seats: JoinSet::new(),
+            reporter,
+            reports,
+            held: HashSet::new(),
+            failing: HashSet::new(),
+            soonest: None,
+            app,
         }
     }
 
-    /// Sends what is due, until nothing is, and says how many deliveries that were.
+    /// Sends what is due, until nothing is, and says how many requests that were.
     pub async fn drain(&mut self) -> Result<usize> {
         let mut sent = 0;
         loop {
-            let claimed = self.claim().await?;
-            sent += claimed;
-            if claimed == 0 {
-                let Some(done) = self.next().await else {
-                    return Ok(sent);
-                };
-                self.record(done).await;
-            }
-        }
-    }
-
-    /// Claims what is due and fits, begins to send it, and says how many deliveries that were.
-    async fn claim(&mut self) -> Result<usize> {
-        let now = self.app.clock.now();
-        let mut wrapped = self.after.is_empty();
-        while self.lanes.has_room() {
-            let Stretch { due, next } =
-                db::delivery::lanes(&self.app.db, now, &self.after, STEPS).await?;
-            let end = next.is_none();
-            self.after = next.unwrap_or_default();
-            let quotas = self.lanes.share(&due);
-            if !quotas.is_empty() {
-                if let Some(last) = quotas.last().filter(|_| quotas.len() < due.len()) {
-                    // Whoever had to stand back comes first next time.
-                    self.after.clone_from(&last.target);
-                }
-                let claimed = db::delivery::claim(&self.app.db, now, LEASE, &quotas).await?;
-                if !claimed.is_empty() {
-                    return self.send(claimed).await;
-                }
-            }
-            if end && wrapped {
-                break;
-            }
-            wrapped |= end;
-        }
-        Ok(0)
-    }
-
-    /// Begins to send what was claimed. What cannot be loaded stays claimed until its lease runs out.
-    async fn send(&mut self, claimed: Vec<delivery::Model>) -> Result<usize> {
-        let db = self.app.db.read();
-        let mut events: HashMap<Uuid, Arc<event::Model>> = event::Entity::find()
-            .filter(event::Column::Id.is_in(claimed.iter().map(|one| one.event_id)))
-            .all(db)
-            .await?
-            .into_iter()
-            .map(|event| (event.id, Arc::new(event)))
-            .collect();
-        let missing = claimed.iter().map(|one| one.event_id);
-        let missing: Vec<Uuid> = missing.filter(|id| !events.contains_key(id)).collect();
-        let tests = trial::events(db, missing).await?;
-        events.extend(tests.into_iter().map(|event| (event.id, Arc::new(event))));
-        let webhooks: HashMap<Uuid, webhook::Model> = webhook::Entity::find()
-            .filter(webhook::Column::Id.is_in(claimed.iter().filter_map(|one| one.webhook_id)))
-            .all(db)
-            .await?
-            .into_iter()
-            .map(|webhook| (webhook.id, webhook))
-            .collect();
-        let count = claimed.len();
-        let mut standing_back = Vec::new();
-        for delivery in claimed {
-            let webhook = delivery.webhook_id.map(|id| webhooks.get(&id));
-            if let Some(Some(webhook)) = webhook
-                && !webhook.enabled
-            {
-                standing_back.push((delivery.id, delivery.epoch));
+            if self.claim().await? > 0 {
                 continue;
             }
-            let what = match (events.get(&delivery.event_id), webhook) {
-                (None, _) => What::Gone("the event is no longer kept"),
-                (_, Some(None)) => What::Gone("the webhook has been deleted"),
-                (Some(event), Some(Some(webhook))) => What::Send {
-                    event: event.clone(),
-                    opened: self.keyring.webhook(&self.app, webhook).await,
-                    // A corrected address counts for what waits as well.
-                    url: webhook.url.clone(),
-                },
-                (Some(event), None) => What::Send {
-                    event: event.clone(),
-                    opened: self
-                        .keyring
-                        .application(&self.app, delivery.application_id)
-                        .await,
-                    url: delivery.url.clone(),
-                },
-            };
-            self.begin(Request { delivery, what });
-        }
-        db::delivery::release(&self.app.db, &standing_back, self.app.clock.now()).await?;
-        Ok(count)
-    }
-
-    fn begin(&mut self, request: Request) {
-        let (delivery, epoch) = (request.delivery.id, request.delivery.epoch);
-        let target = request.delivery.target.clone();
-        let trial = self.lanes.enter(&target);
-        let sending = request.send(self.app.clone());
-        let task = self.sending.spawn(sending).id();
-        let slot = Slot {
-            delivery,
-            epoch,
-            target,
-            trial,
-        };
-        self.under_way.insert(task, slot);
-    }
-
-    /// The next request that ends, and all that have ended by then; `None` when none is under way.
-    async fn next(&mut self) -> Option<Vec<Done>> {
-        let mut done = Vec::new();
-        let mut ended = Some(self.sending.join_next_with_id().await?);
-        while let Some(one) = ended {
-            match one {
-                Ok((task, one)) => {
-                    self.leave(task, Some(one.took()));
-                    done.push(one);
-                }
-                Err(error) => {
-                    self.leave(error.id(), None);
-                    crate::error::Error::internal(error).log("delivery");
-                }
+            if self.held.is_empty() {
+                return Ok(sent);
             }
-            ended = self.sending.try_join_next_with_id();
-        }
-        Some(done)
-    }
-
-    fn leave(&mut self, task: Id, took: Option<Duration>) {
-        if let Some(slot) = self.under_way.remove(&task) {
-            self.lanes.leave(&slot.target, slot.trial, took);
+            let first = self.next().await;
+            sent += self.settle(first).await;
         }
     }
 
-    async fn record(&self, done: Vec<Done>) {
-        if let Err(error) = record::record(&self.app, done).await {
+    /// Lets claimed deliveries wait for a slot, and sees to it that they find one.
+    fn begin(&mut self, requests: Vec<Request>) {
+        let wanted = {
+            let mut lanes = lock(&self.board);
+            for request in requests {
+                let target = request.delivery.target.clone();
+                self.held.insert(request.held());
+                lanes.enqueue(&target, request);
+            }
+            lanes.seats_wanted()
+        };
+        while let Some(ended) = self.seats.try_join_next() {
+            if let Err(error) = ended {
+                Error::internal(error).log("delivery");
+            }
+        }
+        for _ in 0..wanted {
+            let seat = seat(self.app.clone(), self.board.clone(), self.reporter.clone());
+            self.seats.spawn(seat);
+        }
+    }
+
+    /// The next report.
+    async fn next(&mut self) -> Report {
+        let report = self.reports.recv().await;
+        report.expect("the worker itself holds a sender")
+    }
+
+    /// Records a report and all that have come by now; says how many requests had been made.
+    async fn settle(&mut self, first: Report) -> usize {
+        let (mut done, mut back) = (Vec::new(), Vec::new());
+        let mut more = Some(first);
+        while let Some(report) = more {
+            match report {
+                Report::Done(one) => done.push(*one),
+                Report::Back(held) => back.extend(held),
+            }
+            if done.len() >= BATCH {
+                break;
+            }
+            more = self.reports.try_recv().ok();
+        }
+        for one in &done {
+            self.held.remove(&one.held());
+        }
+        for one in &back {
+            self.held.remove(one);
+        }
+        let sent = done.len();
+        let failed = done.iter().filter(|one| one.failed == Some(true));
+        let failed: Vec<String> = failed.map(|one| one.delivery.target.clone()).collect();
+        if let Err(error) = record::record(&self.app, done, &mut self.failing).await {
             error.log("delivery record");
         }
-    }
-
-    /// Records what has ended by now; waits for the first when there is no room for another.
-    async fn gather(&mut self) {
-        if self.lanes.has_room() {
-            let mut done = Vec::new();
-            while let Some(one) = self.sending.try_join_next_with_id() {
-                match one {
-                    Ok((task, one)) => {
-                        self.leave(task, Some(one.took()));
-                        done.push(one);
-                    }
-                    Err(error) => self.leave(error.id(), None),
-                }
-            }
-            self.record(done).await;
-        } else {
-            let stopping = self.app.clone();
-            tokio::select! {
-                Some(done) = self.next() => self.record(done).await,
-                () = stopping.stopping() => {}
-            }
+        for target in failed {
+            lock(&self.board).recorded(&target);
         }
+        // After the failures that led to it: whoever takes these finds the circuit as it is.
+        if let Err(error) = db::delivery::release(&self.app.db, &back).await {
+            error.log("delivery lease");
+        }
+        sent
     }
 
-    /// Waits until there may be something to do.
-    async fn rest(&mut self) {
+    /// Records what has ended by now; waits until there may be something to do, unless something was `claimed`.
+    async fn gather(&mut self, claimed: bool) {
         let app = self.app.clone();
-        if self.lanes.idle() {
-            app.wakes.delivery.wait(&app, BEAT).await;
+        let first = if let Ok(report) = self.reports.try_recv() {
+            report
+        } else if claimed {
             return;
+        } else {
+            let beat = self.soonest.unwrap_or(BEAT).min(BEAT);
+            tokio::select! {
+                Some(report) = self.reports.recv() => report,
+                () = app.wakes.delivery.wait(&app, beat) => return,
+            }
+        };
+        if self.held.len() >= BUSY {
+            let until = Instant::now() + LINGER;
+            while self.reports.len() < BATCH.min(self.held.len()) && Instant::now() < until {
+                tokio::time::sleep(LINGER / 5).await;
+            }
         }
-        tokio::select! {
-            Some(done) = self.next() => self.record(done).await,
-            () = app.wakes.delivery.wait(&app, BEAT) => {}
-        }
+        self.settle(first).await;
     }
 
     /// Lets what is under way come to its end for a while, and hands over what does not.
     async fn finish(&mut self) {
-        let deadline = tokio::time::Instant::now() + GRACE;
-        while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.next()).await {
-            self.record(done).await;
+        let deadline = Instant::now() + GRACE;
+        let waiting = lock(&self.board).clear();
+        let waiting = waiting.iter().map(Request::held).collect();
+        self.settle(Report::Back(waiting)).await;
+        while !self.held.is_empty()
+            && let Ok(report) = timeout_at(deadline, self.next()).await
+        {
+            self.settle(report).await;
         }
-        self.sending.abort_all();
-        let left: Vec<_> = self
-            .under_way
-            .drain()
-            .map(|(_, slot)| (slot.delivery, slot.epoch))
-            .collect();
-        if let Err(error) = db::delivery::release(&self.app.db, &left, self.app.clock.now()).await {
+        self.seats.abort_all();
+        let left: Vec<_> = self.held.drain().collect();
+        if let Err(error) = db::delivery::release(&self.app.db, &left).await {
             error.log("delivery lease");
+        }
+    }
+}
+
+/// Fills one slot with whatever is next in line, until nothing is.
+async fn seat(app: App, board: Board, reporter: UnboundedSender<Report>) {
+    loop {
+        let Some(taken) = lock(&board).next() else {
+            return;
+        };
+        let mut place = Place {
+            board: &board,
+            reporter: &reporter,
+            held: taken.what.held(),
+            slot: taken.slot,
+            ended: false,
+        };
+        if taken.what.claimed.elapsed() > WAIT {
+            place.leave(None, None, Report::Back(vec![place.held]));
+            continue;
+        }
+        let done = taken.what.send(&app).await;
+        place.leave(Some(done.took), done.failed, Report::Done(Box::new(done)));
+    }
+}
+
+/// A slot that is given back also when whoever holds it panics or is aborted.
+struct Place<'a> {
+    board: &'a Board,
+    reporter: &'a UnboundedSender<Report>,
+    held: Held,
+    slot: Slot,
+    ended: bool,
+}
+
+impl Place<'_> {
+    fn leave(&mut self, took: Option<Duration>, failed: Option<bool>, report: Report) {
+        self.ended = true;
+        // What follows from a request is reported behind it. Nobody listens to a worker that is gone.
+        let mut lanes = lock(self.board);
+        let _ = self.reporter.send(report);
+        let back = lanes.leave(&self.slot, took, failed);
+        if !back.is_empty() {
+            let back = back.iter().map(Request::held).collect();
+            let _ = self.reporter.send(Report::Back(back));
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.leave(None, None, Report::Back(Vec::new()));
+            lock(self.board).unseat();
         }
     }
 }

@@ -16,7 +16,7 @@ mod client;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Lookup, Outcome, Outgoing, check_header};
+pub use client::{CONTENT_TYPE, Client, Lookup, Outcome, Outgoing, USER_AGENT, check_header};
 
 /// The longest URL that can be registered.
 const URL_BYTES_MAX: usize = 2048;

@@ -19,11 +19,14 @@ use zeroize::Zeroizing;
 
 use super::{
     egress::check_header,
-    signature::{self, Secret, SignedHeaders},
+    keys,
+    signature::{self, Secret, SignedHeaders, SigningKey},
 };
 use crate::{
     app::App,
-    auth::application::{previous_webhook_scope, webhook_scope},
+    auth::application::{
+        previous_signing_scope, previous_webhook_scope, signing_scope, webhook_scope,
+    },
     clock::Timestamp,
     error::{Error, Result},
     vault::Scope,
@@ -45,6 +48,10 @@ pub(super) fn scope(webhook: &webhook::Model, field: &'static str) -> Scope {
 pub(super) const SECRET: &str = "secret";
 /// Column of the secret that signs during an overlap.
 pub(super) const PREVIOUS_SECRET: &str = "previous_secret";
+/// Column of the asymmetric key that signs.
+pub(super) const SIGNING_KEY: &str = "signing_key";
+/// Column of the asymmetric key that signs during an overlap.
+pub(super) const PREVIOUS_SIGNING_KEY: &str = "previous_signing_key";
 /// Column of the static headers.
 pub(super) const HEADERS: &str = "headers";
 
@@ -69,40 +76,62 @@ fn headers_from_bytes(bytes: &[u8]) -> Result<Headers> {
 }
 
 /// Reads a sealed signing secret.
-pub(super) fn secret_from_bytes(bytes: &[u8]) -> Result<Secret> {
+fn secret_from_bytes(bytes: &[u8]) -> Result<Secret> {
     let text = std::str::from_utf8(bytes).map_err(Error::internal)?;
     Secret::parse(text).map_err(Error::internal)
+}
+
+/// Keys that sign until then, beside the present ones.
+struct Previous {
+    secret: Secret,
+    key: Option<SigningKey>,
+    until: Timestamp,
 }
 
 /// What one endpoint's requests carry. Wiped when dropped.
 pub(super) struct Opened {
     secret: Secret,
-    previous: Option<(Secret, Timestamp)>,
+    key: SigningKey,
+    previous: Option<Previous>,
     headers: Headers,
+    /// The names of the static headers, in one line.
+    pub names: Option<String>,
 }
 
 impl Opened {
-    /// The endpoint's own headers, with the signature over them.
-    pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
+    fn new(secret: Secret, key: SigningKey, previous: Option<Previous>, headers: Headers) -> Self {
+        let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        let names = (!names.is_empty()).then(|| names.join(" "));
+        Self {
+            secret,
+            key,
+            previous,
+            headers,
+            names,
+        }
+    }
+
+    /// The endpoint's own headers, with the signatures over them; and those by themselves, which are no secret.
+    pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<(HeaderMap, String)> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 4);
         for (name, value) in &self.headers {
             let (name, value) = check_header(name, value).map_err(Error::internal)?;
             headers.insert(name, value);
         }
-        self.sign(id, now, body)
-            .insert_into(&mut headers)
-            .map_err(Error::internal)?;
-        Ok(headers)
+        let signed = self.sign(id, now, body);
+        signed.insert_into(&mut headers).map_err(Error::internal)?;
+        Ok((headers, signed.signature))
     }
 
     fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> SignedHeaders {
-        let mut secrets = vec![&self.secret];
-        if let Some((previous, until)) = &self.previous
-            && *until > now
+        let (mut secrets, mut keys) = (vec![&self.secret], vec![&self.key]);
+        if let Some(previous) = &self.previous
+            && previous.until > now
         {
-            secrets.push(previous);
+            secrets.push(&previous.secret);
+            keys.extend(&previous.key);
         }
-        signature::sign(&secrets, id, now, body)
+        signature::sign(&secrets, &keys, id, now, body)
     }
 
     /// An endpoint's answer without the values of its own headers, should it repeat them.
@@ -154,9 +183,12 @@ struct KeptWebhook {
     opened: Arc<Opened>,
 }
 
+/// The sealed keys of an application: of now, and of the overlap.
+type Envelopes = [Option<Vec<u8>>; 4];
+
 struct KeptApplication {
     read: Timestamp,
-    envelopes: (Vec<u8>, Option<Vec<u8>>),
+    envelopes: Envelopes,
     opened: Arc<Opened>,
 }
 
@@ -182,27 +214,37 @@ impl Keyring {
         {
             return Ok(kept.opened.clone());
         }
-        let open = async |field, envelope: &[u8]| {
-            app.vault
-                .unseal(app.db.read(), scope(row, field), envelope)
-                .await
+        let completed;
+        let row = if row.signing_key.is_some() {
+            row
+        } else {
+            completed = keys::complete_webhook(app, row.id).await?;
+            completed
+                .as_ref()
+                .ok_or(Error::NotFound { what: "webhook" })?
         };
+        let of = |field| scope(row, field);
         let previous = match (&row.previous_secret, row.previous_secret_until) {
-            (Some(envelope), Some(until)) if until > app.clock.now() => {
-                let bytes = open(PREVIOUS_SECRET, envelope).await?;
-                Some((secret_from_bytes(&bytes)?, until))
-            }
+            (Some(secret), Some(until)) if until > app.clock.now() => Some(Previous {
+                secret: secret_in(app, of(PREVIOUS_SECRET), secret).await?,
+                key: match &row.previous_signing_key {
+                    Some(key) => Some(key_in(app, of(PREVIOUS_SIGNING_KEY), key).await?),
+                    None => None,
+                },
+                until,
+            }),
             _ => None,
         };
         let headers = match &row.headers {
-            Some(envelope) => headers_from_bytes(&open(HEADERS, envelope).await?)?,
+            Some(envelope) => headers_from_bytes(&open(app, of(HEADERS), envelope).await?)?,
             None => Headers::new(),
         };
-        let opened = Arc::new(Opened {
-            secret: secret_from_bytes(&open(SECRET, &row.secret).await?)?,
+        let opened = Arc::new(Opened::new(
+            secret_in(app, of(SECRET), &row.secret).await?,
+            key_in(app, of(SIGNING_KEY), key_of(row.signing_key.as_ref())?).await?,
             previous,
             headers,
-        });
+        ));
         self.webhooks.insert(
             row.id,
             KeptWebhook {
@@ -221,39 +263,45 @@ impl Keyring {
         {
             return Ok(kept.opened.clone());
         }
-        let row = application::Entity::find_by_id(id)
+        let mut row = application::Entity::find_by_id(id)
             .one(app.db.read())
             .await?
-            .ok_or(Error::NotFound {
-                what: "application",
-            })?;
+            .ok_or(GONE)?;
+        if row.webhook_signing_key.is_none() {
+            row = keys::complete_application(app, id).await?.ok_or(GONE)?;
+        }
         let until = row.previous_webhook_secret_until;
-        let envelopes = (
-            row.webhook_secret,
-            row.previous_webhook_secret
-                .filter(|_| until.is_some_and(|until| until > now)),
-        );
+        let overlaps = until.is_some_and(|until| until > now);
+        let envelopes = [
+            Some(row.webhook_secret),
+            row.webhook_signing_key,
+            row.previous_webhook_secret.filter(|_| overlaps),
+            row.previous_webhook_signing_key.filter(|_| overlaps),
+        ];
         if let Some(kept) = self.applications.entries.get_mut(&id)
             && kept.envelopes == envelopes
         {
             kept.read = now;
             return Ok(kept.opened.clone());
         }
-        let open = async |scope, envelope: &[u8]| {
-            let bytes = app.vault.unseal(app.db.read(), scope, envelope).await?;
-            secret_from_bytes(&bytes)
-        };
-        let previous = match (&envelopes.1, until) {
-            (Some(envelope), Some(until)) => {
-                Some((open(previous_webhook_scope(id), envelope).await?, until))
-            }
+        let [secret, key, previous_secret, previous_key] = &envelopes;
+        let previous = match (previous_secret, until) {
+            (Some(secret), Some(until)) => Some(Previous {
+                secret: secret_in(app, previous_webhook_scope(id), secret).await?,
+                key: match previous_key {
+                    Some(key) => Some(key_in(app, previous_signing_scope(id), key).await?),
+                    None => None,
+                },
+                until,
+            }),
             _ => None,
         };
-        let opened = Arc::new(Opened {
-            secret: open(webhook_scope(id), &envelopes.0).await?,
+        let opened = Arc::new(Opened::new(
+            secret_in(app, webhook_scope(id), key_of(secret.as_ref())?).await?,
+            key_in(app, signing_scope(id), key_of(key.as_ref())?).await?,
             previous,
-            headers: Headers::new(),
-        });
+            Headers::new(),
+        ));
         self.applications.insert(
             id,
             KeptApplication {
@@ -264,4 +312,27 @@ impl Keyring {
         );
         Ok(opened)
     }
+}
+
+const GONE: Error = Error::NotFound {
+    what: "application",
+};
+
+fn key_of(envelope: Option<&Vec<u8>>) -> Result<&[u8]> {
+    envelope
+        .map(Vec::as_slice)
+        .ok_or_else(|| Error::internal("a row has no key"))
+}
+
+async fn open(app: &App, scope: Scope, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    app.vault.unseal(app.db.read(), scope, envelope).await
+}
+
+async fn secret_in(app: &App, scope: Scope, envelope: &[u8]) -> Result<Secret> {
+    secret_from_bytes(&open(app, scope, envelope).await?)
+}
+
+async fn key_in(app: &App, scope: Scope, envelope: &[u8]) -> Result<SigningKey> {
+    let seed = open(app, scope, envelope).await?;
+    SigningKey::from_seed(&seed).map_err(Error::internal)
 }

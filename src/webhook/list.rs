@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use entity::{attempt, delivery, kind::DeliveryStatus, webhook};
-use sea_orm::{ColumnTrait as _, QueryFilter as _};
+use entity::{attempt, circuit, delivery, kind::DeliveryStatus, webhook};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::{
@@ -77,7 +77,17 @@ stored!(
         secret,
         previous_secret,
         previous_secret_until,
+        signing_key,
+        public_key,
+        previous_signing_key,
         headers,
+        payload,
+        ordered,
+        max_concurrency,
+        max_per_second,
+        rate_at,
+        missed_after,
+        missed_until,
         enabled,
         disabled_at,
         disabled_reason,
@@ -95,6 +105,7 @@ stored!(
         webhook_id,
         target,
         item_id,
+        position,
         url,
         status,
         attempts,
@@ -116,7 +127,10 @@ stored!(
         duration_ms,
         status_code,
         error,
-        response_body
+        response_body,
+        signature,
+        header_names,
+        payload
     },
     |row| Key::Id(row.id)
 );
@@ -189,6 +203,25 @@ pub async fn deliveries(
         |row: &delivery::Model| parent.of(row),
     )
     .await
+}
+
+/// The circuits of those of some registrations that have failed since their last success. Whoever knows the
+/// registrations may see them.
+pub async fn circuits(
+    app: &App,
+    principal: &Principal,
+    webhooks: &[Uuid],
+) -> Result<HashMap<Uuid, circuit::Model>> {
+    principal.require_api_key("see webhooks")?;
+    let targets: HashMap<String, Uuid> = webhooks.iter().map(|id| (id.to_string(), *id)).collect();
+    let rows = circuit::Entity::find()
+        .filter(circuit::Column::Target.is_in(targets.keys()))
+        .all(app.db.read())
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| targets.get(&row.target).map(|id| (*id, row)))
+        .collect())
 }
 
 /// The latest attempts of each of some deliveries, oldest first.

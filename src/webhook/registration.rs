@@ -2,30 +2,28 @@
 //!
 //! Every change moves a registration's `updated_at` on, strictly: workers keep opened secrets under it.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use entity::{
     application, delivery, event,
-    kind::{DeliveryStatus, EventType},
+    kind::{DeliveryStatus, EventType, WebhookPayload},
     webhook,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
     IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    egress::check_header,
-    keyring::{HEADERS, Headers, PREVIOUS_SECRET, SECRET, headers_to_bytes, scope},
-    signature::Secret,
+    check,
+    keyring::{HEADERS, Headers, headers_to_bytes, scope},
+    keys,
+    standing::{self, Backlog},
     trial,
 };
 use crate::{
@@ -37,14 +35,6 @@ use crate::{
     item::Change,
 };
 
-/// How long a replaced secret signs beside the new one.
-const OVERLAP: Duration = Duration::from_hours(24);
-/// Longest description.
-const DESCRIPTION_CHARS_MAX: usize = 500;
-/// Most static headers of one registration.
-const HEADERS_MAX: usize = 20;
-/// Longest value of a static header.
-const HEADER_BYTES_MAX: usize = 4_096;
 /// Most deliveries that one transaction removes.
 const BATCH: usize = 1_000;
 
@@ -61,6 +51,14 @@ pub struct NewWebhook {
     pub description: Option<String>,
     /// Sent with every request.
     pub headers: Vec<(String, SecretString)>,
+    /// How much requests tell; everything when `None`.
+    pub payload: Option<WebhookPayload>,
+    /// Whether an Item's next event waits for the one before.
+    pub ordered: bool,
+    /// Most requests under way at once.
+    pub max_concurrency: Option<i32>,
+    /// Most requests of a second; any number when `None`.
+    pub max_per_second: Option<i32>,
 }
 
 /// What is to change about a registration.
@@ -76,6 +74,16 @@ pub struct WebhookUpdate {
     pub enabled: Change<bool>,
     /// Sent with every request; replaces all of them.
     pub headers: Change<Vec<(String, SecretString)>>,
+    /// How much requests tell.
+    pub payload: Option<WebhookPayload>,
+    /// Whether an Item's next event waits for the one before.
+    pub ordered: Option<bool>,
+    /// Most requests under way at once; cleared, as many as unless told.
+    pub max_concurrency: Change<i32>,
+    /// Most requests of a second; cleared, any number.
+    pub max_per_second: Change<i32>,
+    /// What becomes of what waited, when it is enabled.
+    pub backlog: Option<Backlog>,
 }
 
 /// A registration with its signing secret, which is shown this once.
@@ -89,10 +97,12 @@ pub struct Created {
 /// Registers an endpoint.
 pub async fn create(app: &App, principal: &Principal, new: NewWebhook) -> Result<Created> {
     principal.require_api_key("register webhooks")?;
-    let url = checked_url(app, &new.url)?;
-    let events = checked_events(new.events)?;
-    check_description(new.description.as_deref())?;
-    let headers = checked_headers(new.headers)?;
+    let url = check::url(app, &new.url)?;
+    let events = check::events(new.events)?;
+    check::description(new.description.as_deref())?;
+    let headers = check::headers(new.headers)?;
+    let max_concurrency = check::concurrency(new.max_concurrency)?;
+    let max_per_second = check::per_second(new.max_per_second)?;
     let (app, application) = (app.clone(), principal.application);
     let task = app.clone();
     app.unit(async move {
@@ -111,7 +121,6 @@ pub async fn create(app: &App, principal: &Principal, new: NewWebhook) -> Result
                 format!("an application may have {limit} webhooks; delete one first"),
             ));
         }
-        let secret = Secret::generate(&app.rng);
         let mut webhook = webhook::Model {
             id: app.rng.id(now),
             application_id: application,
@@ -121,26 +130,30 @@ pub async fn create(app: &App, principal: &Principal, new: NewWebhook) -> Result
             secret: Vec::new(),
             previous_secret: None,
             previous_secret_until: None,
+            signing_key: None,
+            public_key: None,
+            previous_signing_key: None,
             headers: None,
+            payload: new.payload.unwrap_or(WebhookPayload::Full),
+            ordered: new.ordered,
+            max_concurrency,
+            max_per_second,
+            rate_at: 0,
+            missed_after: None,
+            missed_until: None,
             enabled: true,
             disabled_at: None,
             disabled_reason: None,
             created_at: now,
             updated_at: now,
         };
-        webhook.secret = app
-            .vault
-            .seal(&txn, scope(&webhook, SECRET), secret.reveal().as_bytes())
-            .await?;
+        let secret = keys::first(&txn, &app, &mut webhook).await?;
         webhook.headers = sealed_headers(&txn, &app, &webhook, &headers).await?;
         webhook::Entity::insert(webhook.clone().into_active_model().reset_all())
             .exec_without_returning(&txn)
             .await?;
         txn.commit().await?;
-        Ok(Created {
-            webhook,
-            secret: secret.reveal(),
-        })
+        Ok(Created { webhook, secret })
     })
     .await
 }
@@ -155,7 +168,7 @@ pub async fn update(
     principal.require_api_key("change webhooks")?;
     let url = match &what.url {
         Change::Keep => None,
-        Change::Set(Some(url)) => Some(checked_url(app, url)?),
+        Change::Set(Some(url)) => Some(check::url(app, url)?),
         Change::Set(None) => return Err(Error::invalid("url", "cannot be cleared")),
     };
     let enabled = match what.enabled {
@@ -165,21 +178,37 @@ pub async fn update(
     };
     let events = match what.events {
         Change::Keep => None,
-        Change::Set(events) => Some(checked_events(events)?),
+        Change::Set(events) => Some(check::events(events)?),
     };
     if let Change::Set(description) = &what.description {
-        check_description(description.as_deref())?;
+        check::description(description.as_deref())?;
     }
     let headers = match what.headers {
         Change::Keep => None,
-        Change::Set(headers) => Some(checked_headers(headers.unwrap_or_default())?),
+        Change::Set(headers) => Some(check::headers(headers.unwrap_or_default())?),
     };
+    let concurrency = match what.max_concurrency {
+        Change::Keep => None,
+        Change::Set(most) => Some(check::concurrency(most)?),
+    };
+    let per_second = match what.max_per_second {
+        Change::Keep => None,
+        Change::Set(most) => Some(check::per_second(most)?),
+    };
+    if what.backlog.is_some() && enabled != Some(true) {
+        return Err(Error::invalid("backlog", "goes with enabled: true"));
+    }
     let (task, principal) = (app.clone(), principal.clone());
     let webhook = app
         .unit(async move {
             let app = task;
             let now = app.clock.now();
             let txn = app.db.begin().await?;
+            if url.is_some() || enabled == Some(true) {
+                // Before the registration itself, as the workers do.
+                owned(&txn, &principal, id).await?;
+                standing::close_circuit(&txn, id).await?;
+            }
             let mut webhook = lock(&txn, &principal, id).await?;
             if let Some(url) = url {
                 webhook.url = url;
@@ -194,16 +223,25 @@ pub async fn update(
                 app.vault.destroy(&txn, webhook.headers.as_deref()).await?;
                 webhook.headers = sealed_headers(&txn, &app, &webhook, &headers).await?;
             }
+            if let Some(payload) = what.payload {
+                webhook.payload = payload;
+            }
+            if let Some(ordered) = what.ordered {
+                webhook.ordered = ordered;
+            }
+            if let Some(most) = concurrency {
+                webhook.max_concurrency = most;
+            }
+            if let Some(most) = per_second {
+                webhook.max_per_second = most;
+                webhook.rate_at = 0;
+            }
             match enabled {
                 Some(true) => {
-                    webhook.enabled = true;
-                    webhook.disabled_at = None;
-                    webhook.disabled_reason = None;
+                    standing::enable(&txn, &app, &mut webhook, what.backlog, now).await?;
                 }
                 Some(false) if webhook.enabled => {
-                    webhook.enabled = false;
-                    webhook.disabled_at = Some(now);
-                    webhook.disabled_reason = Some("disabled by its owner".to_owned());
+                    standing::disable(&txn, &mut webhook, "disabled by its owner", now).await?;
                 }
                 Some(false) | None => {}
             }
@@ -213,6 +251,14 @@ pub async fn update(
             Ok(webhook)
         })
         .await?;
+    if webhook.missed_until.is_some() {
+        let task = app.clone();
+        app.spawn(async move {
+            if let Err(error) = standing::catch_up(&task, id).await {
+                error.log("deliveries of missed events");
+            }
+        });
+    }
     app.wakes.delivery.notify();
     Ok(webhook)
 }
@@ -226,14 +272,11 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
         .unit(async move {
             let app = task;
             let txn = app.db.begin().await?;
+            owned(&txn, &principal, id).await?;
+            standing::close_circuit(&txn, id).await?;
             let webhook = lock(&txn, &principal, id).await?;
-            for envelope in [
-                Some(webhook.secret),
-                webhook.previous_secret,
-                webhook.headers,
-            ] {
-                app.vault.destroy(&txn, envelope.as_deref()).await?;
-            }
+            keys::destroy(&txn, &app, &webhook).await?;
+            app.vault.destroy(&txn, webhook.headers.as_deref()).await?;
             webhook::Entity::delete_by_id(id).exec(&txn).await?;
             let removed = db::delivery::delete_some(&app.db, &txn, id, BATCH).await?;
             txn.commit().await?;
@@ -251,7 +294,8 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Gives a registration a new secret. The old one signs beside it for a day, so that the receiver can change over.
+/// Gives a registration a new secret and a new asymmetric key. The old ones sign beside them for a day, so that the
+/// receiver can change over.
 pub async fn rotate_secret(app: &App, principal: &Principal, id: Uuid) -> Result<Created> {
     principal.require_api_key("rotate webhook secrets")?;
     let (task, principal) = (app.clone(), principal.clone());
@@ -260,30 +304,11 @@ pub async fn rotate_secret(app: &App, principal: &Principal, id: Uuid) -> Result
         let now = app.clock.now();
         let txn = app.db.begin().await?;
         let mut webhook = lock(&txn, &principal, id).await?;
-        let vault = &app.vault;
-        let old = vault
-            .unseal(&txn, scope(&webhook, SECRET), &webhook.secret)
-            .await?;
-        for envelope in [Some(&webhook.secret), webhook.previous_secret.as_ref()] {
-            vault.destroy(&txn, envelope.map(Vec::as_slice)).await?;
-        }
-        let fresh = Secret::generate(&app.rng);
-        webhook.previous_secret = Some(
-            vault
-                .seal(&txn, scope(&webhook, PREVIOUS_SECRET), &old)
-                .await?,
-        );
-        webhook.previous_secret_until = Some(now.plus(OVERLAP));
-        webhook.secret = vault
-            .seal(&txn, scope(&webhook, SECRET), fresh.reveal().as_bytes())
-            .await?;
+        let secret = keys::rotate(&txn, &app, &mut webhook, now).await?;
         webhook.updated_at = touched(&webhook, now);
         save(&txn, &webhook).await?;
         txn.commit().await?;
-        Ok(Created {
-            webhook,
-            secret: fresh.reveal(),
-        })
+        Ok(Created { webhook, secret })
     })
     .await
 }
@@ -370,8 +395,11 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
     Ok(delivery)
 }
 
-/// Removes what is left of deleted registrations.
+/// Finishes what a stopped node left half done, and gives old rows what they lack: removes what is left of deleted
+/// registrations, makes deliveries of missed events and asymmetric keys.
 pub(super) async fn sweep(app: &App) -> Result<()> {
+    keys::complete_all(app).await?;
+    standing::catch_up_all(app).await?;
     for webhook in db::delivery::orphaned(&app.db).await? {
         drain(app, webhook).await?;
     }
@@ -394,6 +422,15 @@ async fn drain(app: &App, webhook: Uuid) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Fails unless this is a registration of the application; holds nothing.
+async fn owned(txn: &DatabaseTransaction, principal: &Principal, id: Uuid) -> Result<()> {
+    let found = webhook::Entity::owned_by(principal.application)
+        .filter(webhook::Column::Id.eq(id))
+        .count(txn)
+        .await?;
+    if found == 0 { Err(NOT_FOUND) } else { Ok(()) }
 }
 
 /// Holds a registration's row until the transaction ends.
@@ -429,63 +466,6 @@ async fn save(txn: &DatabaseTransaction, webhook: &webhook::Model) -> Result<()>
         .exec(txn)
         .await?;
     Ok(())
-}
-
-fn checked_url(app: &App, url: &str) -> Result<String> {
-    match app.egress.policy().check_url(url) {
-        Ok(url) => Ok(url.into()),
-        Err(reason) => Err(Error::invalid("url", reason)),
-    }
-}
-
-fn checked_events(events: Option<Vec<EventType>>) -> Result<Option<BTreeSet<EventType>>> {
-    let events: Option<BTreeSet<_>> = events.map(|events| events.into_iter().collect());
-    if events.as_ref().is_some_and(BTreeSet::is_empty) {
-        return Err(Error::invalid(
-            "events",
-            "name at least one event, or leave it out for all but ITEM_STATUS_CHANGED",
-        ));
-    }
-    Ok(events)
-}
-
-fn check_description(description: Option<&str>) -> Result<()> {
-    match description {
-        Some(text) if text.chars().count() > DESCRIPTION_CHARS_MAX || text.contains('\0') => {
-            Err(Error::invalid(
-                "description",
-                format!("at most {DESCRIPTION_CHARS_MAX} characters"),
-            ))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn checked_headers(headers: Vec<(String, SecretString)>) -> Result<Headers> {
-    if headers.len() > HEADERS_MAX {
-        return Err(Error::invalid(
-            "headers",
-            format!("must be at most {HEADERS_MAX}"),
-        ));
-    }
-    let mut names = HashSet::new();
-    headers
-        .into_iter()
-        .map(|(name, value)| {
-            let value = value.expose_secret();
-            let (name, _) =
-                check_header(&name, value).map_err(|reason| Error::invalid("headers", reason))?;
-            if value.len() > HEADER_BYTES_MAX {
-                let reason = format!("must have values of at most {HEADER_BYTES_MAX} bytes");
-                return Err(Error::invalid("headers", reason));
-            }
-            if !names.insert(name.clone()) {
-                let reason = format!("must contain {name} only once");
-                return Err(Error::invalid("headers", reason));
-            }
-            Ok((name.as_str().to_owned(), Zeroizing::new(value.to_owned())))
-        })
-        .collect()
 }
 
 async fn sealed_headers(

@@ -70,6 +70,7 @@ pub async fn replay(
         to: cursor::head(app, application).await?,
         since: what.since,
         kinds,
+        except: id,
     };
     let count = statements::count(&app.db, &stretch).await?;
     if what.dry_run || count == 0 {
@@ -106,11 +107,11 @@ async fn run(
         };
         let now = app.clock.now();
         stretch.after = last.position;
-        let timed: Vec<(Uuid, Timestamp)> = told
+        let timed: Vec<(&Told, Timestamp)> = told
             .iter()
             .map(|one| {
                 due = due.plus(Duration::from_millis(1)).min(now);
-                (one.id, due)
+                (one, due)
             })
             .collect();
         let target = webhook.id.to_string();
@@ -118,11 +119,10 @@ async fn run(
             .await?
             .into_iter()
             .collect();
-        let fresh = told
+        let fresh = timed
             .iter()
-            .zip(&timed)
             .filter(|(one, _)| !there.contains(&one.id))
-            .map(|(one, (_, due))| made(app, &webhook, one, *due, now))
+            .map(|(one, due)| made(app, &webhook, one, *due, now))
             .collect();
         statements::insert(&txn, fresh).await?;
         txn.commit().await?;
@@ -145,6 +145,7 @@ fn made(
         webhook_id: Some(webhook.id),
         target: webhook.id.to_string(),
         item_id: event.item,
+        position: Some(event.position),
         url: webhook.url.clone(),
         status: DeliveryStatus::Pending,
         attempts: 0,

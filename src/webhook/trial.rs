@@ -14,7 +14,7 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::registration::lock;
@@ -68,6 +68,7 @@ pub async fn send_test_event(
                 webhook_id: Some(webhook.id),
                 target: webhook.id.to_string(),
                 item_id: None,
+                position: None,
                 url: webhook.url,
                 status: DeliveryStatus::Pending,
                 attempts: 0,
@@ -121,12 +122,12 @@ pub(super) async fn events(
     Ok(rows.into_iter().map(event).collect())
 }
 
-/// The bodies that deliveries of these events carry, tests among them; events that are no longer kept are missing.
-pub async fn bodies(
+/// What deliveries tell of: these events, tests among them; those that are no longer kept are missing.
+pub async fn told(
     app: &App,
     principal: &Principal,
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, Value>> {
+) -> Result<HashMap<Uuid, event::Model>> {
     principal.require_api_key("see deliveries")?;
     let owner = principal.application;
     let mut events: Vec<_> = event::Entity::owned_by(owner)
@@ -146,5 +147,5 @@ pub async fn bodies(
                 .filter(|event| event.application_id == owner),
         );
     }
-    Ok(events.iter().map(|event| (event.id, body(event))).collect())
+    Ok(events.into_iter().map(|event| (event.id, event)).collect())
 }

@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 use strum::IntoEnumIterator as _;
 
 use super::harness::on_both;
-use crate::support::{TestApp, receiver::Receiver};
+use crate::support::{
+    TestApp, id_at,
+    receiver::{Answer, Receiver},
+};
 
-/// Validators by name of event, stricter than what is served: nothing that is not described.
-pub fn validators() -> HashMap<String, Validator> {
+/// Validators of full or thin bodies by name of event, stricter than what is served: nothing that is not described.
+fn validators(part: &str) -> HashMap<String, Validator> {
     let strict = |schema: &Value| {
         let mut schema = schema.clone();
         schema["unevaluatedProperties"] = json!(false);
@@ -36,11 +39,9 @@ pub fn validators() -> HashMap<String, Validator> {
         .unwrap()
         .iter()
         .map(|entry| {
-            jsonschema::draft202012::meta::validate(&entry["schema"]).unwrap();
-            (
-                entry["name"].as_str().unwrap().to_owned(),
-                strict(&entry["schema"]),
-            )
+            let schema = entry.pointer(part).unwrap();
+            jsonschema::draft202012::meta::validate(schema).unwrap();
+            (entry["name"].as_str().unwrap().to_owned(), strict(schema))
         })
         .collect()
 }
@@ -55,42 +56,38 @@ fn check(validators: &HashMap<String, Validator>, body: &Value) {
 }
 
 #[test]
-fn every_type_of_event_has_a_schema_that_its_example_meets_and_others_do_not() {
-    let validators = validators();
-    let names: BTreeSet<&str> = validators.keys().map(String::as_str).collect();
-    assert_eq!(names, EventType::iter().map(EventType::name).collect());
+fn every_type_of_event_has_schemas_that_their_examples_meet_and_others_do_not() {
     let document = catalogue::document();
-    for entry in document["events"].as_array().unwrap() {
-        assert!(
-            entry["schema"].get("$defs").is_none() && !entry["schema"].to_string().contains("$ref")
-        );
-        let example = &entry["example"];
-        check(&validators, example);
-        for other in validators.keys().filter(|name| **name != entry["name"]) {
-            assert!(!validators[other].is_valid(example));
-        }
-        for name in example.as_object().unwrap().keys() {
-            let mut less = example.clone();
-            less.as_object_mut().unwrap().remove(name);
-            let optional = name == "triggeredBy";
-            let validator = &validators[entry["name"].as_str().unwrap()];
-            assert_eq!(
-                validator.is_valid(&less),
-                optional,
-                "{name} of {}",
-                entry["name"]
-            );
-            let mut wrong = example.clone();
-            wrong[name] = json!({ "unheard": "of" });
-            assert!(!validator.is_valid(&wrong), "{name} of {}", entry["name"]);
-        }
-        for part in entry["schema"]["properties"].as_object().unwrap().values() {
-            assert!(
-                part["description"]
-                    .as_str()
-                    .is_some_and(|text| text.ends_with('.')),
-                "{part}"
-            );
+    for part in ["", "/thin"] {
+        let validators = validators(&format!("{part}/schema"));
+        let names: BTreeSet<&str> = validators.keys().map(String::as_str).collect();
+        assert_eq!(names, EventType::iter().map(EventType::name).collect());
+        for entry in document["events"].as_array().unwrap() {
+            let schema = entry.pointer(&format!("{part}/schema")).unwrap();
+            assert!(schema.get("$defs").is_none() && !schema.to_string().contains("$ref"));
+            for part in schema["properties"].as_object().unwrap().values() {
+                let text = part["description"].as_str().unwrap_or_default();
+                assert!(text.ends_with('.'), "{part}");
+            }
+            let example = entry.pointer(&format!("{part}/example")).unwrap();
+            check(&validators, example);
+            let name = entry["name"].as_str().unwrap();
+            for other in validators.keys().filter(|other| *other != name) {
+                assert!(!validators[other].is_valid(example));
+            }
+            for field in example.as_object().unwrap().keys() {
+                let mut less = example.clone();
+                less.as_object_mut().unwrap().remove(field);
+                let optional = field == "triggeredBy";
+                assert_eq!(
+                    validators[name].is_valid(&less),
+                    optional,
+                    "{field} of {name}"
+                );
+                let mut wrong = example.clone();
+                wrong[field] = json!({ "unheard": "of" });
+                assert!(!validators[name].is_valid(&wrong), "{field} of {name}");
+            }
         }
     }
 }
@@ -98,10 +95,23 @@ fn every_type_of_event_has_a_schema_that_its_example_meets_and_others_do_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_what_the_catalogue_says() {
     on_both(&[], async |world| {
-        let validators = validators();
-        let receiver = Receiver::start().await;
+        let (full, thin) = (validators("/schema"), validators("/thin/schema"));
+        let (receiver, told_less) = (Receiver::start().await, Receiver::start().await);
         let all: Vec<EventType> = EventType::iter().collect();
-        let id = world.webhook(&receiver.url, Some(all)).await.webhook.id;
+        let id = world
+            .webhook(&receiver.url, Some(all.clone()))
+            .await
+            .webhook
+            .id;
+        let data = world
+            .data(
+                "mutation($url: String!, $all: [EventType!]) { createWebhook(input: { url: $url, payload: THIN, events: $all }) { webhook { id } } }",
+                json!({ "url": told_less.url, "all": all }),
+            )
+            .await;
+        let less = id_at(&data, "/createWebhook/webhook/id");
+        let gone = Receiver::answering(Answer::Status(410)).await;
+        world.webhook(&gone.url, None).await;
         for (connector, user, password) in [
             ("0", "user-ok", "password-ok"),
             ("0", "user-ok", "wrong"),
@@ -119,22 +129,28 @@ async fn what_is_sent_is_what_the_catalogue_says() {
         }
         item::delete(&world.app, &world.principal, item).await.unwrap();
         for kind in EventType::iter() {
-            let send = "mutation($id: ID!, $type: EventType!) { sendTestEvent(input: { webhookId: $id, type: $type }) { delivery { id } } }";
-            world.data(send, json!({ "id": id, "type": kind })).await;
+            let send = "mutation($id: ID!, $less: ID!, $type: EventType!) { \
+                a: sendTestEvent(input: { webhookId: $id, type: $type }) { delivery { id } } \
+                b: sendTestEvent(input: { webhookId: $less, type: $type }) { delivery { id } } }";
+            world.data(send, json!({ "id": id, "less": less, "type": kind })).await;
         }
         world.settle().await;
         let mut real: BTreeSet<String> = BTreeSet::new();
         let requests = receiver.received();
         for one in &requests {
             let body = one.json();
-            check(&validators, &body);
+            check(&full, &body);
             if body.get("test").is_none() {
                 real.insert(body["event"].as_str().unwrap().to_owned());
             }
         }
+        assert_eq!(told_less.received().len(), requests.len());
+        for one in told_less.received() {
+            check(&thin, &one.json());
+        }
         println!("{} bodies checked, real ones: {real:?}", requests.len());
         for name in ["item/created", "item/updated", "item/error", "item/deleted", "item/waiting_user_input", "item/login_succeeded",
-            "item/status_changed", "transactions/created"] {
+            "item/status_changed", "transactions/created", "webhook/disabled"] {
             assert!(real.contains(name), "{name} was not sent: {real:?}");
         }
     })
@@ -202,14 +218,17 @@ fn the_asyncapi_document_names_every_event_and_its_references_lead_somewhere() {
     let document = asyncapi::document();
     assert_eq!(document["asyncapi"], "3.0.0");
     let messages = document["components"]["messages"].as_object().unwrap();
-    let kinds: BTreeSet<String> = EventType::iter().map(|kind| kind.to_string()).collect();
+    let kinds: BTreeSet<String> = EventType::iter()
+        .flat_map(|kind| [kind.to_string(), format!("{kind}_THIN")])
+        .collect();
     assert_eq!(messages.keys().cloned().collect::<BTreeSet<_>>(), kinds);
     for message in messages.values() {
         let entry = catalogue::entries()
             .iter()
             .find(|entry| entry.name == message["name"])
             .unwrap();
-        assert_eq!(message["payload"]["schema"], entry.schema);
+        let schema = &message["payload"]["schema"];
+        assert!(*schema == entry.schema || *schema == entry.thin.schema);
     }
     let mut found = Vec::new();
     references(&document, &mut found);

@@ -9,13 +9,14 @@ use ponte::{
     event::relay,
     item::{self, NewItem},
     sync,
-    webhook::{self, NewWebhook},
+    webhook::{self, NewWebhook, WebhookUpdate},
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::support::{START, TestApp};
 
@@ -101,6 +102,55 @@ impl World {
             .await
             .unwrap();
         relay::run_once(&self.app).await.unwrap();
+    }
+
+    /// Appends and publishes an event of each of these Items.
+    pub async fn emit_of(&self, items: &[Uuid]) {
+        let now = self.app.clock.now();
+        let rows = items
+            .iter()
+            .zip(1..)
+            .map(|(item, sequence)| event::ActiveModel {
+                sequence: NotSet,
+                id: Set(self.app.rng.id(now)),
+                application_id: Set(self.owner.id),
+                position: Set(None),
+                kind: Set(EventType::ItemUpdated),
+                item_id: Set(Some(*item)),
+                account_id: Set(None),
+                connector_id: Set(Some(0)),
+                item_sequence: Set(Some(sequence)),
+                client_user_id: Set(None),
+                connect_token_id: Set(None),
+                triggered_by: Set(None),
+                webhook_url: Set(None),
+                payload: Set(json!({ "more": "than thin" })),
+                created_at: Set(now),
+            });
+        event::Entity::insert_many(rows)
+            .exec_without_returning(self.app.db.write())
+            .await
+            .unwrap();
+        relay::run_once(&self.app).await.unwrap();
+    }
+
+    pub async fn registered(&self, new: NewWebhook) -> webhook::Created {
+        webhook::create(&self.app, &self.principal, new)
+            .await
+            .unwrap()
+    }
+
+    pub async fn updated_webhook(&self, id: Uuid, what: WebhookUpdate) -> entity::webhook::Model {
+        webhook::update(&self.app, &self.principal, id, what)
+            .await
+            .unwrap()
+    }
+
+    pub async fn found_webhook(&self, id: Uuid) -> entity::webhook::Model {
+        webhook::find(&self.app, &self.principal, id)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     pub fn advance(&self, seconds: u64) {

@@ -116,11 +116,11 @@ async fn a_test_event_older_than_a_month_is_gone_and_others_cannot_read_one() {
         let event: uuid::Uuid = event.as_str().unwrap().parse().unwrap();
         let stranger = create_application(&world.app, "Stranger").await;
         let stranger = crate::support::api_key(&world.app, stranger.id).await;
-        let seen = ponte::webhook::bodies(&world.app, &stranger, &[event])
+        let seen = ponte::webhook::told(&world.app, &stranger, &[event])
             .await
             .unwrap();
         assert!(seen.is_empty());
-        let seen = ponte::webhook::bodies(&world.app, &world.principal, &[event])
+        let seen = ponte::webhook::told(&world.app, &world.principal, &[event])
             .await
             .unwrap();
         assert_eq!(seen.len(), 1);
@@ -128,7 +128,7 @@ async fn a_test_event_older_than_a_month_is_gone_and_others_cannot_read_one() {
         world
             .data(SEND, json!({ "id": id, "type": "ITEM_DELETED" }))
             .await;
-        let seen = ponte::webhook::bodies(&world.app, &world.principal, &[event])
+        let seen = ponte::webhook::told(&world.app, &world.principal, &[event])
             .await
             .unwrap();
         assert!(seen.is_empty());

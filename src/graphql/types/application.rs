@@ -156,6 +156,9 @@ pub struct Application {
     environment: Environment,
     /// Hours between automatic runs of its Items; null when there are none.
     auto_sync_interval_hours: Option<i32>,
+    /// The public half of the key that signs deliveries to the `webhookUrl` of Items beside the webhook secret (`v1a`, ed25519): `whpk_…`, as Standard Webhooks describes. Null for
+    /// a moment after an upgrade from a version without.
+    webhook_public_key: Option<String>,
 }
 
 impl From<KnownApplication> for Application {
@@ -165,6 +168,7 @@ impl From<KnownApplication> for Application {
             name: known.name,
             environment: known.environment.into(),
             auto_sync_interval_hours: known.auto_sync_hours,
+            webhook_public_key: known.webhook_public_key,
         }
     }
 }

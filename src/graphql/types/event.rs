@@ -306,6 +306,8 @@ pub enum EventType {
     TransactionsUpdated,
     /// Transactions of an account were removed.
     TransactionsDeleted,
+    /// A webhook was disabled: its endpoint answered 410, or nothing but failures for five days. The payload's `data` has `webhookId` and `reason`. Not sent to that webhook itself.
+    WebhookDisabled,
 }
 
 /// Who caused a run.

@@ -1,7 +1,7 @@
 //! Registered webhooks, their deliveries and attempts.
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
-use entity::{attempt, delivery, webhook};
+use entity::{attempt, circuit, delivery, webhook};
 use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     db::row::Row as _,
+    event as payloads,
     item::Change,
     webhook::{self as webhooks, Created, NewWebhook, WebhookUpdate},
 };
@@ -62,9 +63,40 @@ impl Webhook {
         self.0.disabled_at.map(DateTime)
     }
 
-    /// Why it is disabled, in English; null while it is enabled. An endpoint that answers 410 is disabled.
+    /// Why it is disabled, in English; null while it is enabled. An endpoint that answers 410, or nothing but failures for five days, is disabled, and WEBHOOK_DISABLED tells of it.
     async fn disabled_reason(&self) -> Option<&str> {
         self.0.disabled_reason.as_deref()
+    }
+
+    /// The public half of the key that signs its requests beside the secret (`v1a` in `webhook-signature`, ed25519): `whpk_…`, as Standard Webhooks describes. Replaced with the
+    /// secret by `rotateWebhookSecret`. Null for a moment after an upgrade from a version without.
+    async fn public_key(&self) -> Option<&str> {
+        self.0.public_key.as_deref()
+    }
+
+    /// How much its requests tell.
+    async fn payload(&self) -> WebhookPayload {
+        self.0.payload.into()
+    }
+
+    /// Whether the next event of an Item waits until the one before has been taken or given up. Other Items do not wait.
+    async fn ordered(&self) -> bool {
+        self.0.ordered
+    }
+
+    /// Most requests under way at once, from each node of this Ponte.
+    async fn max_concurrency(&self) -> i32 {
+        self.0.max_concurrency
+    }
+
+    /// Most requests begun in a second, from all nodes together; null when there is no limit.
+    async fn max_per_second(&self) -> Option<i32> {
+        self.0.max_per_second
+    }
+
+    /// How its endpoint has been doing.
+    async fn health(&self, ctx: &Context<'_>) -> Result<WebhookHealth> {
+        Ok(loader::circuit(ctx, self.0.id).await?.into())
     }
 
     /// When it was registered.
@@ -103,6 +135,54 @@ pub async fn deliveries(
     let status = status.map(Into::into);
     let page = loader::deliveries_of(ctx, parent, id, status, slice).await?;
     Ok(DeliveryConnection::new(page))
+}
+
+/// How the endpoint of a webhook has been doing.
+#[derive(SimpleObject)]
+pub struct WebhookHealth {
+    /// Whether requests are sent as they come. After ten failures in a row it opens.
+    circuit: CircuitState,
+    /// How many requests have failed since the last success.
+    consecutive_failures: i32,
+    /// When the first of them failed; null when the last request was a success, and before the first.
+    failing_since: Option<DateTime>,
+    /// When a single request tries again; null while the circuit is closed.
+    next_probe_at: Option<DateTime>,
+}
+
+impl From<Option<circuit::Model>> for WebhookHealth {
+    fn from(row: Option<circuit::Model>) -> Self {
+        let probe_at = row.as_ref().and_then(|row| row.probe_at);
+        Self {
+            circuit: if probe_at.is_some() {
+                CircuitState::Open
+            } else {
+                CircuitState::Closed
+            },
+            consecutive_failures: row.as_ref().map_or(0, |row| row.failures),
+            failing_since: row.map(|row| DateTime(row.failing_since)),
+            next_probe_at: probe_at.map(DateTime),
+        }
+    }
+}
+
+/// Whether requests are sent as they come.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// They are.
+    Closed,
+    /// The endpoint keeps failing: one request at a time probes it, the others wait and use up no attempt. The first success closes it.
+    Open,
+}
+
+/// How much the requests of a webhook tell.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "entity::kind::WebhookPayload")]
+pub enum WebhookPayload {
+    /// Exactly `Event.payload`.
+    Full,
+    /// Only `event`, `eventId`, `createdAt` and, when it is about an Item, `itemId` and `itemSequence`: the receiver asks for the rest.
+    Thin,
 }
 
 fn forward(first: Option<i32>, after: Option<String>) -> Arguments {
@@ -164,9 +244,10 @@ impl Delivery {
         Ok(row.map(|row| Event::new(ctx.app(), row)))
     }
 
-    /// The body that its requests carry, also of a test event; null once the event is no longer kept.
+    /// All that it tells, also of a test event, as a webhook that gets full payloads receives it; null once the event is no longer kept.
     async fn payload(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
-        Ok(loader::body(ctx, self.0.event_id).await?)
+        let event = loader::told(ctx, self.0.event_id).await?;
+        Ok(event.map(|event| payloads::body(&event)))
     }
 
     /// The registration; null when it goes to the `webhookUrl` of an Item.
@@ -190,7 +271,8 @@ impl Delivery {
     /// The requests that were made, oldest first: the last 50.
     async fn attempts(&self, ctx: &Context<'_>) -> Result<Vec<Attempt>> {
         let rows = loader::attempts_of(ctx, self.0.id).await?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        let event = self.0.event_id;
+        Ok(rows.into_iter().map(|row| Attempt { row, event }).collect())
     }
 
     /// When it is tried again; null once it has come to an end.
@@ -236,33 +318,69 @@ pub enum DeliveryStatus {
     Succeeded,
     /// It was given up. `retryDelivery` sends it again.
     Failed,
+    /// It was left out when its webhook was enabled again with `backlog: SKIP`. `retryDelivery` sends it.
+    Skipped,
 }
 
 /// One HTTP request of a delivery.
-#[derive(SimpleObject)]
 pub struct Attempt {
-    /// When it began.
-    at: DateTime,
-    /// How long it took, in milliseconds.
-    duration_ms: i32,
-    /// The status of the answer; null when there was none.
-    status_code: Option<i32>,
-    /// Why there was no answer, or why it did not count, in English; null when the status says it all.
-    error: Option<String>,
-    /// The first 4 KiB of the answer, without the values of your static headers; null when it was empty.
-    response_body: Option<String>,
+    row: attempt::Model,
+    event: Uuid,
 }
 
-impl From<attempt::Model> for Attempt {
-    fn from(row: attempt::Model) -> Self {
-        Self {
-            at: DateTime(row.at),
-            duration_ms: row.duration_ms,
-            status_code: row.status_code,
-            error: row.error,
-            response_body: row.response_body,
-        }
+/// One HTTP request of a delivery.
+#[Object]
+impl Attempt {
+    /// When it began.
+    async fn at(&self) -> DateTime {
+        DateTime(self.row.at)
     }
+
+    /// How long it took, in milliseconds.
+    async fn duration_ms(&self) -> i32 {
+        self.row.duration_ms
+    }
+
+    /// What was sent as headers, without the values of your static ones; empty when nothing was sent.
+    async fn request_headers(&self) -> Vec<RequestHeader> {
+        webhooks::sent_headers(&self.row, self.event)
+            .into_iter()
+            .map(|(name, value)| RequestHeader { name, value })
+            .collect()
+    }
+
+    /// The first 4 KiB of the body that was sent; null when nothing was sent, and once the event is no longer kept.
+    async fn request_body(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let Some(payload) = self.row.payload else {
+            return Ok(None);
+        };
+        let event = loader::told(ctx, self.event).await?;
+        Ok(event.map(|event| payloads::excerpt(&event, payload)))
+    }
+
+    /// The status of the answer; null when there was none.
+    async fn status_code(&self) -> Option<i32> {
+        self.row.status_code
+    }
+
+    /// Why there was no answer, or why it did not count, in English; null when the status says it all.
+    async fn error(&self) -> Option<&str> {
+        self.row.error.as_deref()
+    }
+
+    /// The first 4 KiB of the answer, without the values of your static headers; null when it was empty.
+    async fn response_body(&self) -> Option<&str> {
+        self.row.response_body.as_deref()
+    }
+}
+
+/// A header of a request that was made.
+#[derive(SimpleObject)]
+pub struct RequestHeader {
+    /// Its name, in lower case.
+    name: String,
+    /// Its value; null for your static headers, whose values are shown nowhere.
+    value: Option<String>,
 }
 
 /// A header that is sent with every request.
@@ -301,6 +419,16 @@ pub struct CreateWebhookInput {
     description: Option<String>,
     /// Sent with every request; at most 20.
     headers: Option<Vec<HeaderInput>>,
+    /// How much requests tell.
+    #[graphql(default_with = "WebhookPayload::Full")]
+    payload: WebhookPayload,
+    /// Whether the next event of an Item waits until the one before has been taken or given up. Other Items do not wait.
+    #[graphql(default)]
+    ordered: bool,
+    /// Most requests under way at once, from each node of this Ponte: 1 to 100. 20 when left out.
+    max_concurrency: Option<i32>,
+    /// Most requests begun in a second, spread evenly, from all nodes together: 1 to 10000. No limit when left out.
+    max_per_second: Option<i32>,
 }
 
 impl From<CreateWebhookInput> for NewWebhook {
@@ -310,6 +438,10 @@ impl From<CreateWebhookInput> for NewWebhook {
             events: input.events.map(events),
             description: input.description,
             headers: headers(input.headers.unwrap_or_default()),
+            payload: Some(input.payload.into()),
+            ordered: input.ordered,
+            max_concurrency: input.max_concurrency,
+            max_per_second: input.max_per_second,
         }
     }
 }
@@ -319,7 +451,7 @@ impl From<CreateWebhookInput> for NewWebhook {
 pub struct CreateWebhookPayload {
     /// The webhook.
     webhook: Webhook,
-    /// Signs its requests, as Standard Webhooks describes: `whsec_…`. Shown this once; keep it on your server.
+    /// Signs its requests (`v1`), as Standard Webhooks describes: `whsec_…`. Shown this once; keep it on your server.
     secret: String,
 }
 
@@ -347,6 +479,26 @@ pub struct UpdateWebhookInput {
     enabled: MaybeUndefined<bool>,
     /// Replaces all static headers. Left out: unchanged. Null: none.
     headers: MaybeUndefined<Vec<HeaderInput>>,
+    /// How much requests tell, also those of what waits. Left out or null: unchanged.
+    payload: Option<WebhookPayload>,
+    /// Whether the next event of an Item waits for the one before. Left out or null: unchanged.
+    ordered: Option<bool>,
+    /// Most requests under way at once: 1 to 100. Left out: unchanged. Null: 20.
+    max_concurrency: MaybeUndefined<i32>,
+    /// Most requests begun in a second: 1 to 10000. Left out: unchanged. Null: no limit.
+    max_per_second: MaybeUndefined<i32>,
+    /// With `enabled: true`: what becomes of what waited. Left out or null: what was pending is sent as it comes due, what happened while it was disabled is not.
+    backlog: Option<Backlog>,
+}
+
+/// What becomes of what waited when a webhook is enabled again.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "webhooks::Backlog")]
+pub enum Backlog {
+    /// All of it is sent: what was pending at once, and the events that happened while the webhook was disabled.
+    Send,
+    /// None of it is sent: what was pending becomes SKIPPED.
+    Skip,
 }
 
 impl From<UpdateWebhookInput> for WebhookUpdate {
@@ -357,6 +509,11 @@ impl From<UpdateWebhookInput> for WebhookUpdate {
             description: change(input.description),
             enabled: change(input.enabled),
             headers: map(change(input.headers), headers),
+            payload: input.payload.map(Into::into),
+            ordered: input.ordered,
+            max_concurrency: change(input.max_concurrency),
+            max_per_second: change(input.max_per_second),
+            backlog: input.backlog.map(Into::into),
         }
     }
 }

@@ -1,155 +1,268 @@
 //! Recording: attempts and what follows from them, in one transaction for all that ended together.
+//!
+//! Rows are taken in one order by everybody: circuits, registrations, an application's head, deliveries.
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
-use entity::{attempt, delivery, item, kind::DeliveryStatus, webhook};
+use entity::{
+    attempt, circuit, delivery, item,
+    kind::{DeliveryStatus, WebhookPayload},
+    webhook,
+};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    sea_query::{Expr, ExprTrait as _},
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QuerySelect as _, sea_query::Expr,
 };
 use uuid::Uuid;
 
+use super::request::Held;
 use crate::{
     app::App,
     clock::Timestamp,
+    db::{self, attempt::Settled},
     error::Result,
-    webhook::{registration, schedule::Verdict},
+    webhook::{circuit as circuits, registration, schedule::Verdict, standing},
 };
 
 /// A request that has come to its end.
-#[derive(Clone)]
 pub(super) struct Done {
     /// Identity of the attempt.
     pub id: Uuid,
     pub delivery: delivery::Model,
-    pub url: String,
+    /// Where it went, when that is not what the delivery says.
+    pub url: Option<String>,
     pub at: Timestamp,
     pub took: Duration,
     pub status: Option<u16>,
     pub error: Option<String>,
     pub answer: Option<String>,
+    pub signature: Option<String>,
+    pub header_names: Option<String>,
+    pub payload: Option<WebhookPayload>,
+    /// Whether the target failed, if this says anything of it.
+    pub failed: Option<bool>,
     pub verdict: Verdict,
 }
 
 impl Done {
-    pub fn took(&self) -> Duration {
-        self.took
+    /// What a worker holds of it.
+    pub fn held(&self) -> Held {
+        (self.delivery.id, self.delivery.epoch)
+    }
+
+    fn url(&self) -> &str {
+        self.url.as_ref().unwrap_or(&self.delivery.url)
+    }
+
+    /// Why it did not succeed.
+    fn reason(&self) -> Option<String> {
+        match (&self.error, &self.verdict) {
+            (None, Verdict::GiveUp { reason } | Verdict::Disable { reason }) => {
+                Some(reason.clone())
+            }
+            (error, _) => error.clone(),
+        }
     }
 }
 
+/// What a batch says of a target.
+#[derive(Default)]
+struct Turn {
+    succeeded: bool,
+    /// Failures since the last success.
+    failures: i32,
+    /// The last of them, by its place in the batch.
+    last: usize,
+}
+
 /// Records what was done. A database that is busy is asked again; after that the leases run out.
-pub(super) async fn record(app: &App, mut done: Vec<Done>) -> Result<()> {
+///
+/// `failing` are the targets whose circuit has a row, as far as is known here.
+pub(super) async fn record(
+    app: &App,
+    done: Vec<Done>,
+    failing: &mut HashSet<String>,
+) -> Result<()> {
     if done.is_empty() {
         return Ok(());
     }
-    // Two workers that hold rows in the same order never wait for each other in a circle.
-    done.sort_unstable_by_key(|one| one.delivery.id);
+    let done = Arc::new(done);
+    let mut turns: BTreeMap<String, Turn> = BTreeMap::new();
+    for (place, one) in done.iter().enumerate() {
+        let target = &one.delivery.target;
+        let Some(failed) = one.failed else { continue };
+        if !failed && !failing.contains(target) && !turns.contains_key(target) {
+            continue;
+        }
+        let turn = turns.entry(target.clone()).or_default();
+        if failed {
+            turn.failures += 1;
+            turn.last = place;
+        } else {
+            turn.succeeded = true;
+            turn.failures = 0;
+        }
+    }
+    for (target, turn) in &turns {
+        if turn.failures > 0 {
+            failing.insert(target.clone());
+        } else {
+            failing.remove(target);
+        }
+    }
+    let turns = Arc::new(turns);
     for _ in 0..2 {
-        match try_record(app, done.clone()).await {
+        match try_record(app, &done, &turns).await {
             Ok(()) => return Ok(()),
             Err(error) => app.log_and_pause("delivery record", &error).await,
         }
     }
-    try_record(app, done).await
+    try_record(app, &done, &turns).await
 }
 
-async fn try_record(app: &App, done: Vec<Done>) -> Result<()> {
-    let owner = app.clone();
-    app.unit(async move {
-        let now = owner.clock.now();
-        let txn = owner.db.begin().await?;
-        // Registrations before deliveries, as everybody else takes them.
-        let gone: BTreeMap<Uuid, _> = done
-            .iter()
-            .filter_map(|one| match (&one.verdict, one.delivery.webhook_id) {
-                (Verdict::Disable { reason }, Some(id)) => Some((id, (&one.url, reason))),
-                _ => None,
-            })
-            .collect();
-        for (id, (url, reason)) in gone {
-            disable(&txn, id, url, reason, now).await?;
-        }
-        let applications: HashSet<Uuid> = done
-            .iter()
-            .map(|one| one.delivery.application_id)
-            .collect();
-        let mut settled = Vec::new();
-        for one in done {
-            if settle(&txn, &one, now).await? {
-                settled.push(one);
-            } else {
-                tracing::info!(delivery.id = %one.delivery.id, "another worker has this delivery now, or it is gone");
+async fn try_record(
+    app: &App,
+    done: &Arc<Vec<Done>>,
+    turns: &Arc<BTreeMap<String, Turn>>,
+) -> Result<()> {
+    let applications: HashSet<Uuid> = done.iter().map(|one| one.delivery.application_id).collect();
+    let (task, done, turns) = (app.clone(), done.clone(), turns.clone());
+    let disabled = app
+        .unit(async move {
+            let app = task;
+            let now = app.clock.now();
+            let txn = app.db.begin().await?;
+            let hopeless = judge(&txn, &app, &done, &turns, now).await?;
+            let disabled = !hopeless.is_empty();
+            for (id, (url, reason)) in hopeless {
+                disable(&txn, &app, id, &url, &reason, now).await?;
             }
-        }
-        if !settled.is_empty() {
-            withhold(&txn, &mut settled).await?;
-            attempt::Entity::insert_many(settled.into_iter().map(row))
-                .exec_without_returning(&txn)
-                .await?;
-        }
-        txn.commit().await?;
-        for application in applications {
-            owner.tails.hint(application);
-        }
-        Ok(())
-    })
-    .await
+            let settled: Vec<Settled> = done.iter().map(settled).collect();
+            let settled = db::attempt::settle(&app.db, &txn, &settled, now).await?;
+            let settled: HashSet<Uuid> = settled.into_iter().collect();
+            let mut rows: Vec<(Option<Uuid>, attempt::Model)> = Vec::with_capacity(done.len());
+            for one in done.iter() {
+                if settled.contains(&one.delivery.id) {
+                    rows.push((one.delivery.item_id, row(one)));
+                } else {
+                    tracing::info!(delivery.id = %one.delivery.id, "another worker has this delivery now, or it is gone");
+                }
+            }
+            withhold(&txn, &mut rows).await?;
+            if !rows.is_empty() {
+                let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+                db::attempt::insert(&app.db, &txn, &rows).await?;
+            }
+            txn.commit().await?;
+            Ok(disabled)
+        })
+        .await?;
+    for application in applications {
+        app.tails.hint(application);
+    }
+    if disabled {
+        app.wakes.relay.notify();
+    }
+    Ok(())
 }
 
-/// Moves a delivery on; `false` when its epoch is another's.
-async fn settle(txn: &DatabaseTransaction, one: &Done, now: Timestamp) -> Result<bool> {
-    use delivery::Column as C;
+/// Opens and closes circuits; answers the registrations that are to be disabled, where they lead and why.
+async fn judge(
+    txn: &DatabaseTransaction,
+    app: &App,
+    done: &[Done],
+    turns: &BTreeMap<String, Turn>,
+    now: Timestamp,
+) -> Result<BTreeMap<Uuid, (String, String)>> {
+    let mut hopeless = BTreeMap::new();
+    for (target, turn) in turns {
+        if turn.failures == 0 {
+            circuit::Entity::delete_by_id(target.as_str())
+                .exec(txn)
+                .await?;
+            continue;
+        }
+        let row = db::attempt::fail(&app.db, txn, target, turn.failures, turn.succeeded, now);
+        let row = row.await?;
+        let failing_for = now.since(row.failing_since);
+        if row.failures < circuits::THRESHOLD {
+            continue;
+        }
+        if row.probe_at.is_none() {
+            tracing::info!(target, failures = row.failures, "a circuit opens");
+        }
+        circuit::Entity::update_many()
+            .col_expr(
+                circuit::Column::ProbeAt,
+                Expr::value(now.plus(circuits::interval(failing_for)).0),
+            )
+            .filter(circuit::Column::Target.eq(target.as_str()))
+            .exec(txn)
+            .await?;
+        let last = &done[turn.last];
+        if let Some(id) = last.delivery.webhook_id
+            && failing_for >= standing::PATIENCE
+        {
+            let last = match (last.reason(), last.status) {
+                (Some(reason), _) => reason,
+                (None, Some(status)) => format!("the endpoint answered {status}"),
+                (None, None) => "no answer".to_owned(),
+            };
+            let reason = format!("every request of five days failed, the last with: {last}");
+            hopeless.insert(id, (done[turn.last].url().to_owned(), reason));
+        }
+    }
+    for one in done {
+        if let (Verdict::Disable { reason }, Some(id)) = (&one.verdict, one.delivery.webhook_id) {
+            hopeless.insert(id, (one.url().to_owned(), reason.clone()));
+        }
+    }
+    Ok(hopeless)
+}
 
+/// Where a delivery goes from here.
+fn settled(one: &Done) -> Settled {
     let (status, next) = match &one.verdict {
         Verdict::Succeeded => (DeliveryStatus::Succeeded, None),
         Verdict::Retry { at } => (DeliveryStatus::Pending, Some(*at)),
         Verdict::GiveUp { .. } | Verdict::Disable { .. } => (DeliveryStatus::Failed, None),
     };
-    let done = delivery::Entity::update_many()
-        .col_expr(C::Status, Expr::value(status))
-        .col_expr(C::Attempts, Expr::col(C::Attempts).add(1))
-        .col_expr(C::NextAttemptAt, Expr::value(next.map(|at| at.0)))
-        .col_expr(C::LeaseUntil, Expr::value(None::<i64>))
-        .col_expr(C::Url, Expr::value(one.url.as_str()))
-        .col_expr(C::UpdatedAt, Expr::value(now.0))
-        .filter(C::Id.eq(one.delivery.id))
-        .filter(C::Epoch.eq(one.delivery.epoch))
-        .exec(txn)
-        .await?;
-    Ok(done.rows_affected == 1)
+    Settled {
+        id: one.delivery.id,
+        epoch: one.delivery.epoch,
+        status,
+        next,
+        url: one.url.clone(),
+    }
 }
 
-/// Disables a registration whose endpoint is gone, unless its owner has changed where it leads.
+/// Disables a registration whose endpoint is gone or fails, unless its owner has changed where it leads, and tells them.
 async fn disable(
     txn: &DatabaseTransaction,
+    app: &App,
     id: Uuid,
     url: &str,
     reason: &str,
     now: Timestamp,
 ) -> Result<()> {
-    use webhook::Column as C;
-
-    let Some(row) = registration::lock_any(txn, id).await? else {
+    let Some(mut row) = registration::lock_any(txn, id).await? else {
         return Ok(());
     };
     if !row.enabled || row.url != url {
         return Ok(());
     }
-    webhook::Entity::update_many()
-        .col_expr(C::Enabled, Expr::value(false))
-        .col_expr(C::DisabledAt, Expr::value(now.0))
-        .col_expr(C::DisabledReason, Expr::value(reason))
-        .col_expr(
-            C::UpdatedAt,
-            Expr::value(registration::touched(&row, now).0),
-        )
-        .filter(C::Id.eq(id))
+    standing::disable(txn, &mut row, reason, now).await?;
+    row.updated_at = registration::touched(&row, now);
+    standing::tell(txn, app, &row, reason).await?;
+    webhook::Entity::update(row.into_active_model().reset_all())
         .exec(txn)
         .await?;
+    // Taken before, with the failures that led to this.
+    standing::close_circuit(txn, id).await?;
     tracing::info!(webhook.id = %id, reason, "disabled a webhook");
     Ok(())
 }
@@ -157,11 +270,14 @@ async fn disable(
 /// Drops what was answered about Items that have been deleted: it may tell of their users.
 ///
 /// Comes after the deliveries have been settled: whoever forgets the answers of an Item waits for their rows.
-async fn withhold(txn: &DatabaseTransaction, settled: &mut [Done]) -> Result<()> {
-    let asked: HashSet<Uuid> = settled
+async fn withhold(
+    txn: &DatabaseTransaction,
+    rows: &mut [(Option<Uuid>, attempt::Model)],
+) -> Result<()> {
+    let asked: HashSet<Uuid> = rows
         .iter()
-        .filter(|one| one.answer.is_some())
-        .filter_map(|one| one.delivery.item_id)
+        .filter(|(_, row)| row.response_body.is_some())
+        .filter_map(|(item, _)| *item)
         .collect();
     if asked.is_empty() {
         return Ok(());
@@ -174,27 +290,26 @@ async fn withhold(txn: &DatabaseTransaction, settled: &mut [Done]) -> Result<()>
         .into_tuple()
         .all(txn)
         .await?;
-    for one in settled {
-        if one.delivery.item_id.is_some_and(|id| !there.contains(&id)) {
-            one.answer = None;
+    for (item, row) in rows {
+        if item.is_some_and(|id| !there.contains(&id)) {
+            row.response_body = None;
         }
     }
     Ok(())
 }
 
-fn row(done: Done) -> attempt::ActiveModel {
-    let error = match (done.error, done.verdict) {
-        (None, Verdict::GiveUp { reason } | Verdict::Disable { reason }) => Some(reason),
-        (error, _) => error,
-    };
-    attempt::ActiveModel {
-        id: Set(done.id),
-        application_id: Set(done.delivery.application_id),
-        delivery_id: Set(done.delivery.id),
-        at: Set(done.at),
-        duration_ms: Set(i32::try_from(done.took.as_millis()).unwrap_or(i32::MAX)),
-        status_code: Set(done.status.map(i32::from)),
-        error: Set(error),
-        response_body: Set(done.answer),
+fn row(done: &Done) -> attempt::Model {
+    attempt::Model {
+        id: done.id,
+        application_id: done.delivery.application_id,
+        delivery_id: done.delivery.id,
+        at: done.at,
+        duration_ms: i32::try_from(done.took.as_millis()).unwrap_or(i32::MAX),
+        status_code: done.status.map(i32::from),
+        error: done.reason(),
+        response_body: done.answer.clone(),
+        signature: done.signature.clone(),
+        header_names: done.header_names.clone(),
+        payload: done.payload,
     }
 }

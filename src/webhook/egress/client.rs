@@ -32,13 +32,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many unused connections are kept for each host.
-const IDLE_PER_HOST: usize = 4;
+const IDLE_PER_HOST: usize = 100;
 /// How many of a name's addresses are tried.
 const ADDRESSES_MAX: usize = 8;
 /// How much of a fault's text is shown.
 const FAULT_CHARS: usize = 300;
+/// What is sent.
+pub const CONTENT_TYPE: &str = "application/json";
 /// Who sends.
-const USER_AGENT: &str = concat!("Ponte/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("Ponte/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that belong to the connection, or to us.
 const RESERVED_HEADERS: [HeaderName; 16] = [
@@ -289,10 +291,7 @@ impl Client {
             Err(reason) => return failed(reason),
         };
         let mut headers = request.headers;
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         let sending = client
             .post(request.url)
             .headers(headers)

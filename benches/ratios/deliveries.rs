@@ -1,0 +1,295 @@
+//! Deliveries: how many a second, and what endpoints that misbehave cost those that do not.
+//!
+//! Receivers are axum servers in this very process: worker, receivers and PostgreSQL share the machine's cores.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::State, http::HeaderMap};
+use entity::{
+    event,
+    kind::{EventType, TriggeredBy},
+};
+use ponte::{
+    app::App,
+    auth::{Principal, PrincipalKind},
+    clock::Timestamp,
+    event::relay,
+    webhook::{self, NewWebhook},
+};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ConnectionTrait as _, DbBackend, EntityTrait as _, Statement,
+};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use uuid::Uuid;
+
+use crate::verdict;
+
+/// Deliveries of a second, at least.
+const LIMIT: f64 = 5_000.0;
+/// How much slower the slowest hundredth may be among endpoints that misbehave.
+const SLOWER: f64 = 1.5;
+
+/// When events were about to be committed, and how long until they arrived somewhere.
+#[derive(Default)]
+struct Watch {
+    committed: Mutex<HashMap<String, Instant>>,
+    took: Mutex<Vec<f64>>,
+    arrived: AtomicUsize,
+}
+
+async fn arrived(State(watch): State<Arc<Watch>>, headers: HeaderMap) {
+    watch.arrived.fetch_add(1, Ordering::Relaxed);
+    let id = headers["webhook-id"].to_str().expect("an id");
+    let committed = watch.committed.lock().expect("unbroken").get(id).copied();
+    if let Some(committed) = committed {
+        let took = committed.elapsed().as_secs_f64();
+        watch.took.lock().expect("unbroken").push(took);
+    }
+}
+
+async fn receiver(watch: &Arc<Watch>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("a port"));
+    let router = Router::new().fallback(arrived).with_state(watch.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+async fn register(app: &App, application: Uuid, url: String) -> Uuid {
+    let principal = Principal {
+        application,
+        kind: PrincipalKind::ApiKey,
+        version: 1,
+        expires_at: Timestamp(i64::MAX),
+    };
+    let new = NewWebhook {
+        url,
+        ..NewWebhook::default()
+    };
+    let created = webhook::create(app, &principal, new).await;
+    created.expect("registered").webhook.id
+}
+
+async fn emit(app: &App, application: Uuid, ids: &[Uuid]) {
+    let now = app.clock.now();
+    for chunk in ids.chunks(500) {
+        let rows = chunk.iter().map(|id| event::ActiveModel {
+            sequence: NotSet,
+            id: Set(*id),
+            application_id: Set(application),
+            position: Set(None),
+            kind: Set(EventType::ItemUpdated),
+            item_id: Set(Some(*id)),
+            account_id: Set(None),
+            connector_id: Set(Some(0)),
+            item_sequence: Set(Some(1)),
+            client_user_id: Set(Some("user".to_owned())),
+            connect_token_id: Set(None),
+            triggered_by: Set(Some(TriggeredBy::Sync)),
+            webhook_url: Set(None),
+            payload: Set(json!({})),
+            created_at: Set(now),
+        });
+        event::Entity::insert_many(rows)
+            .exec_without_returning(app.db.write())
+            .await
+            .expect("appended");
+    }
+}
+
+fn ids(app: &App, count: usize) -> Vec<Uuid> {
+    let now = app.clock.now();
+    (0..count).map(|_| app.rng.id(now)).collect()
+}
+
+async fn count(app: &App, sql: String) -> i64 {
+    let row = app
+        .db
+        .read()
+        .query_one_raw(Statement::from_string(DbBackend::Postgres, sql))
+        .await
+        .expect("counted")
+        .expect("a row");
+    row.try_get_by_index(0).expect("a number")
+}
+
+/// How many deliveries a second go from PostgreSQL to one healthy endpoint, every attempt recorded.
+pub async fn deliveries(app: &App, application: Uuid) {
+    const EVENTS: usize = 50_000;
+    let watch = Arc::new(Watch::default());
+    let id = register(app, application, receiver(&watch).await).await;
+    let began = Instant::now();
+    emit(app, application, &ids(app, EVENTS)).await;
+    relay::run_once(app).await.expect("published");
+    app.db
+        .write()
+        .execute_unprepared("VACUUM ANALYZE event, delivery, attempt")
+        .await
+        .expect("analysed");
+    println!(
+        "{EVENTS} events appended and published in {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    let began = Instant::now();
+    let worker = tokio::spawn(webhook::delivery::run(app.clone()));
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let pending = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE target = '{id}' AND next_attempt_at IS NOT NULL LIMIT 1) d"
+        );
+        if watch.arrived.load(Ordering::Relaxed) >= EVENTS && count(app, pending).await == 0 {
+            break;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    worker.abort();
+    let recorded = format!(
+        "SELECT count(*) FROM attempt JOIN delivery ON delivery.id = delivery_id \
+         WHERE target = '{id}' AND status = 'SUCCEEDED' AND status_code = 200"
+    );
+    let recorded = count(app, recorded).await;
+    let expected = i64::try_from(EVENTS).expect("a small number");
+    assert_eq!(recorded, expected, "every attempt is recorded, once");
+    let rate = f64::from(u32::try_from(EVENTS).expect("a small number")) / seconds;
+    println!(
+        "deliveries to one endpoint: {rate:.0} a second, each recorded ({} requests)",
+        watch.arrived.load(Ordering::Relaxed)
+    );
+    verdict(rate / LIMIT, 1.0);
+    forget(app).await;
+}
+
+async fn forget(app: &App) {
+    for table in ["attempt", "delivery", "webhook", "circuit"] {
+        let statement = format!("DELETE FROM {table}");
+        let done = app.db.write().execute_unprepared(&statement).await;
+        done.expect("removed");
+    }
+    let vacuum = "VACUUM ANALYZE event, delivery, attempt, webhook";
+    let done = app.db.write().execute_unprepared(vacuum).await;
+    done.expect("vacuumed");
+}
+
+/// What a poisoned endpoint does with a connection.
+#[derive(Clone, Copy)]
+enum Poison {
+    Hangs,
+    Resets,
+    Fails,
+    Drips,
+    Floods,
+}
+
+async fn poison(kind: Poison) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("a port"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(poisoned_answer(kind, stream));
+        }
+    });
+    url
+}
+
+async fn poisoned_answer(kind: Poison, mut stream: TcpStream) -> std::io::Result<()> {
+    let mut buffer = [0; 4_096];
+    loop {
+        if stream.read(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+        match kind {
+            Poison::Hangs => std::future::pending().await,
+            Poison::Resets => return Ok(()),
+            Poison::Fails => {
+                let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(answer).await?;
+            }
+            Poison::Drips => {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+                stream.write_all(head).await?;
+                loop {
+                    stream.write_all(b".").await?;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+            Poison::Floods => {
+                let head = b"HTTP/1.1 500 No\r\ncontent-length: 100000000\r\n\r\n";
+                stream.write_all(head).await?;
+                loop {
+                    stream.write_all(&buffer).await?;
+                }
+            }
+        }
+    }
+}
+
+/// What 5 endpoints that hang, reset, fail, drip or flood cost 20 healthy ones.
+pub async fn poisoned(app: &App, application: Uuid) {
+    let watch = Arc::new(Watch::default());
+    for _ in 0..20 {
+        register(app, application, receiver(&watch).await).await;
+    }
+    let tasks = [
+        tokio::spawn(relay::run(app.clone())),
+        tokio::spawn(webhook::delivery::run(app.clone())),
+    ];
+    slowest(app, application, &watch, 40).await;
+    let clean = slowest(app, application, &watch, 400).await;
+    for kind in [
+        Poison::Hangs,
+        Poison::Resets,
+        Poison::Fails,
+        Poison::Drips,
+        Poison::Floods,
+    ] {
+        register(app, application, poison(kind).await).await;
+    }
+    slowest(app, application, &watch, 40).await;
+    let among = slowest(app, application, &watch, 400).await;
+    for task in tasks {
+        task.abort();
+    }
+    println!(
+        "commit to arrival at 20 healthy endpoints, slowest hundredth: {:.1} ms alone, {:.1} ms among 5 poisoned ones",
+        clean * 1e3,
+        among * 1e3
+    );
+    verdict(SLOWER * clean / among, 1.0);
+    forget(app).await;
+}
+
+/// Sends events to all at a steady pace, and answers how long the slowest hundredth took.
+async fn slowest(app: &App, application: Uuid, watch: &Arc<Watch>, events: usize) -> f64 {
+    watch.took.lock().expect("unbroken").clear();
+    let mut beat = tokio::time::interval(Duration::from_millis(25));
+    for _ in 0..events {
+        beat.tick().await;
+        let ids = ids(app, 1);
+        let committed = (ids[0].to_string(), Instant::now());
+        watch
+            .committed
+            .lock()
+            .expect("unbroken")
+            .extend([committed]);
+        emit(app, application, &ids).await;
+        app.wakes.relay.notify();
+    }
+    while watch.took.lock().expect("unbroken").len() < events * 20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut took = watch.took.lock().expect("unbroken").clone();
+    took.sort_by(f64::total_cmp);
+    took[took.len() * 99 / 100]
+}

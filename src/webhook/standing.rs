@@ -1,0 +1,206 @@
+//! Whether a registration is served: disabled by its owner or because its endpoint fails, enabled again with what
+//! waited and what it missed.
+//!
+//! Disabling and enabling hold the application's head row, as the relay does: every event is either judged while the
+//! registration was enabled or missed, never both and never neither.
+
+use std::time::Duration;
+
+use entity::{circuit, delivery, event, event_head, kind::EventType, webhook};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use super::registration::lock_any;
+use crate::{
+    app::App,
+    clock::Timestamp,
+    db,
+    error::{Error, Result},
+    event::{
+        self as events, Draft,
+        body::{Disabled, WebhookDisabled},
+        relay,
+    },
+};
+
+/// How long nothing but failure disables a registration.
+pub(super) const PATIENCE: Duration = Duration::from_hours(5 * 24);
+/// Most missed events that one transaction looks at.
+const BATCH: u64 = 500;
+
+/// What becomes of what waited when a registration is enabled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// What was pending is due at once, and what happened while it was disabled is sent too.
+    Send,
+    /// What was pending is left out, as is what happened meanwhile.
+    Skip,
+}
+
+/// Stops serving a registration whose row the caller holds and saves.
+pub(super) async fn disable(
+    txn: &DatabaseTransaction,
+    webhook: &mut webhook::Model,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    if webhook.missed_until.take().is_none() {
+        webhook.missed_after = Some(head(txn, webhook.application_id).await?);
+    }
+    webhook.enabled = false;
+    webhook.disabled_at = Some(now);
+    webhook.disabled_reason = Some(reason.to_owned());
+    Ok(())
+}
+
+/// Tells the owner that a registration was disabled without their doing.
+pub(super) async fn tell(
+    txn: &DatabaseTransaction,
+    app: &App,
+    webhook: &webhook::Model,
+    reason: &str,
+) -> Result<()> {
+    let draft = Draft::new(EventType::WebhookDisabled, None).carrying(&WebhookDisabled {
+        data: Disabled {
+            webhook_id: webhook.id,
+            reason: reason.to_owned().into(),
+        },
+    });
+    events::append_of_application(txn, app, webhook.application_id, draft).await
+}
+
+/// Serves a registration again whose row the caller holds and saves.
+pub(super) async fn enable(
+    txn: &DatabaseTransaction,
+    app: &App,
+    webhook: &mut webhook::Model,
+    backlog: Option<Backlog>,
+    now: Timestamp,
+) -> Result<()> {
+    let was_disabled = !webhook.enabled;
+    webhook.enabled = true;
+    webhook.disabled_at = None;
+    webhook.disabled_reason = None;
+    match backlog {
+        None if was_disabled => forget(webhook),
+        None => {}
+        Some(Backlog::Skip) => {
+            forget(webhook);
+            db::delivery::skip(&app.db, txn, &webhook.id.to_string(), now).await?;
+        }
+        Some(Backlog::Send) => {
+            db::delivery::hasten(&app.db, txn, &webhook.id.to_string(), now).await?;
+            if was_disabled && webhook.missed_after.is_some() {
+                webhook.missed_until = Some(head(txn, webhook.application_id).await?);
+                make_up(txn, app, webhook).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forget(webhook: &mut webhook::Model) {
+    webhook.missed_after = None;
+    webhook.missed_until = None;
+}
+
+/// Forgets what is known of a target's failures; the caller holds nothing of the registration yet.
+pub(super) async fn close_circuit(txn: &DatabaseTransaction, webhook: Uuid) -> Result<()> {
+    circuit::Entity::delete_by_id(webhook.to_string())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// The application's position; nothing is published until the transaction ends.
+async fn head(txn: &DatabaseTransaction, application: Uuid) -> Result<i64> {
+    event_head::Entity::find_by_id(application)
+        .lock_exclusive()
+        .one(txn)
+        .await?
+        .map(|head| head.position)
+        .ok_or_else(|| Error::internal("an application has no head"))
+}
+
+/// Makes deliveries of some of what a registration missed.
+async fn make_up(txn: &DatabaseTransaction, app: &App, webhook: &mut webhook::Model) -> Result<()> {
+    let (Some(after), Some(until)) = (webhook.missed_after, webhook.missed_until) else {
+        return Ok(());
+    };
+    let missed = event::Entity::owned_by(webhook.application_id)
+        .filter(event::Column::Position.gt(after))
+        .filter(event::Column::Position.lte(until))
+        .order_by_asc(event::Column::Position)
+        .limit(BATCH)
+        .all(txn)
+        .await?;
+    let now = app.clock.now();
+    let rows: Vec<_> = missed
+        .iter()
+        .filter_map(|event| relay::for_webhook(app, event, webhook, now))
+        .collect();
+    if !rows.is_empty() {
+        delivery::Entity::insert_many(rows)
+            .on_conflict(
+                OnConflict::columns([delivery::Column::EventId, delivery::Column::Target])
+                    .do_nothing()
+                    .to_owned(),
+            )
+            .exec_without_returning(txn)
+            .await?;
+    }
+    match missed.last().and_then(|event| event.position) {
+        Some(position) if position < until => webhook.missed_after = Some(position),
+        Some(_) | None => forget(webhook),
+    }
+    Ok(())
+}
+
+/// Makes deliveries of all that a registration missed, in transactions of their own. A crash loses nothing: it goes on
+/// when a worker starts.
+pub(super) async fn catch_up(app: &App, id: Uuid) -> Result<()> {
+    let mut more = true;
+    while more && app.running() {
+        let task = app.clone();
+        more = app
+            .unit(async move {
+                let app = task;
+                let txn = app.db.begin().await?;
+                let Some(mut webhook) = lock_any(&txn, id).await? else {
+                    return Ok(false);
+                };
+                if webhook.missed_until.is_none() {
+                    return Ok(false);
+                }
+                make_up(&txn, &app, &mut webhook).await?;
+                let more = webhook.missed_until.is_some();
+                webhook::Entity::update(webhook.into_active_model().reset_all())
+                    .exec(&txn)
+                    .await?;
+                txn.commit().await?;
+                Ok(more)
+            })
+            .await?;
+        app.wakes.delivery.notify();
+    }
+    Ok(())
+}
+
+/// Goes on with what a stopped node left behind.
+pub(super) async fn catch_up_all(app: &App) -> Result<()> {
+    let behind: Vec<Uuid> = webhook::Entity::find()
+        .filter(webhook::Column::MissedUntil.is_not_null())
+        .select_only()
+        .column(webhook::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    for id in behind {
+        catch_up(app, id).await?;
+    }
+    Ok(())
+}
