@@ -179,6 +179,7 @@ impl App {
         if self.config.worker {
             self.spawn(sync::run(self.clone()));
             self.spawn(item::purge::run(self.clone()));
+            self.spawn(event::retention::run(self.clone()));
             self.spawn(webhook::delivery::run(self.clone()));
         }
     }

@@ -3,6 +3,7 @@
 mod auth;
 mod cli;
 mod file;
+mod follow;
 mod graph;
 mod layering;
 mod listen;

@@ -11,11 +11,13 @@
 
 mod abuse;
 mod deliveries;
+mod events;
 mod graph;
 #[path = "../../tests/transport/hostile.rs"]
 mod hostile;
 mod merge;
 mod process;
+mod sockets;
 
 use std::time::Instant;
 
@@ -65,6 +67,8 @@ struct Bench {
 async fn main() {
     let wanted = Arguments::parse().names;
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    // Ten thousand sockets have two ends here.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let seeded = ["nested", "flat", "abuse", "merge"];
     let bench = Bench::open(seeded.into_iter().any(wants)).await;
     if wants("deliveries") {
@@ -85,12 +89,27 @@ async fn main() {
     if wants("merge") {
         merge::merging(&bench.app, bench.application).await;
     }
+    if wants("fan-out") {
+        events::fan_out(&bench).await;
+    }
+    if wants("unrelated") {
+        events::unrelated(&bench).await;
+    }
+    if wants("latency") {
+        events::latency(&bench, "PostgreSQL").await;
+        let (embedded, _folder) = Bench::embedded().await;
+        events::latency(&embedded, "SQLite").await;
+    }
+    if wants("memory") {
+        events::memory().await;
+    }
     if wants("process") {
         process::start();
     }
 }
 
 impl Bench {
+    /// Over a new PostgreSQL database, filled or not.
     async fn open(seeded: bool) -> Self {
         let admin = std::env::var("PONTE_TEST_POSTGRES_URL")
             .expect("run `tests/postgres cargo bench`, which starts a PostgreSQL and names it");
@@ -103,17 +122,39 @@ impl Bench {
             let done = server.execute_unprepared(statement).await;
             done.expect("a database of our own");
         }
-        let url = format!("{base}/ponte_bench");
+        let bench = Self::over(&format!("{base}/ponte_bench")).await;
+        if seeded {
+            let began = Instant::now();
+            seed(&bench.app, bench.application).await;
+            println!(
+                "seeded {ITEMS} Items and {} transactions in {:.1} s",
+                ITEMS * ACCOUNTS_PER_ITEM * ROWS_PER_ACCOUNT,
+                began.elapsed().as_secs_f64()
+            );
+        }
+        bench
+    }
+
+    /// Over a new SQLite database, in a folder that is there as long as the other.
+    async fn embedded() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("ponte.db").display());
+        (Self::over(&url).await, folder)
+    }
+
+    async fn over(url: &str) -> Self {
         let flags = [
             "bench",
             "--database-url",
-            &url,
+            url,
             "--master-key",
             "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
             "--sandbox-step-ms",
             "0",
             "--webhook-allow-networks",
             "127.0.0.0/8",
+            "--sockets-per-application",
+            "100000",
         ];
         let config = Node::parse_from(flags).settings.check().expect("settings");
         let app = App::open(config, Clock::system(), Rng::system(), Registry::builtin())
@@ -129,15 +170,6 @@ impl Bench {
             .create("Benchmarks", Environment::Sandbox, None)
             .await
             .expect("an application");
-        if seeded {
-            let began = Instant::now();
-            seed(&app, owner.id).await;
-            println!(
-                "seeded {ITEMS} Items and {} transactions in {:.1} s",
-                ITEMS * ACCOUNTS_PER_ITEM * ROWS_PER_ACCOUNT,
-                began.elapsed().as_secs_f64()
-            );
-        }
         let (id, secret) = (owner.client_id.to_string(), &owner.client_secret);
         let key = token::create_api_key(&app, [127, 0, 0, 1].into(), &id, secret)
             .await

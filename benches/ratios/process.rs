@@ -27,17 +27,21 @@ pub fn start() {
         std::thread::sleep(Duration::from_millis(1));
     };
     std::thread::sleep(Duration::from_secs(3));
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
-    let resident = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or("VmRSS: ?");
     println!(
-        "first start over a new SQLite database: {:.0} ms until it listens; idle memory {}",
+        "first start over a new SQLite database: {:.0} ms until it listens; idle memory {} kB",
         ready.as_secs_f64() * 1e3,
-        resident.trim_start_matches("VmRSS:").trim()
+        resident(child.id())
     );
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Resident memory of a process, in KiB.
+pub fn resident(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
 }

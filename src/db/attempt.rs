@@ -30,14 +30,14 @@ pub async fn settle(
     settled: &[Settled],
     now: Timestamp,
 ) -> Result<Vec<Uuid>> {
+    const CHANGE: &str = "UPDATE delivery SET status = done.status, attempts = delivery.attempts + 1, \
+        next_attempt_at = done.next, lease_until = NULL, url = coalesce(done.url, delivery.url), updated_at = $2";
     let listed: Vec<Json> = settled
         .iter()
         .map(|one| {
             json!({ "id": one.id.simple().to_string(), "epoch": one.epoch, "status": one.status, "next": one.next.map(|at| at.0), "url": one.url })
         })
         .collect();
-    const CHANGE: &str = "UPDATE delivery SET status = done.status, attempts = delivery.attempts + 1, \
-        next_attempt_at = done.next, lease_until = NULL, url = coalesce(done.url, delivery.url), updated_at = $2";
     let sql = match db.engine() {
         Engine::Postgres => format!(
             "WITH done AS MATERIALIZED (SELECT d.* FROM json_to_recordset($1::json) AS d(id uuid, epoch bigint, status text, next bigint, url text)), \

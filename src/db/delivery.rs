@@ -342,3 +342,28 @@ pub async fn orphaned(db: &Db) -> Result<Vec<Uuid>> {
         .await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
+
+/// Removes some of the oldest deliveries that were made before an instant and are over, with their attempts, and says how
+/// many.
+pub async fn forget(db: &Db, before: Timestamp, limit: usize) -> Result<usize> {
+    let old = "SELECT id FROM delivery WHERE created_at < $1 AND next_attempt_at IS NULL ORDER BY id LIMIT $2";
+    let values = || [before.0.into(), limit_value(limit)];
+    let txn = db.begin().await?;
+    let attempts = format!("DELETE FROM attempt WHERE delivery_id IN ({old})");
+    txn.execute_raw(Statement::from_sql_and_values(
+        db.backend(),
+        attempts,
+        values(),
+    ))
+    .await?;
+    let deliveries = format!("DELETE FROM delivery WHERE id IN ({old})");
+    let done = txn
+        .execute_raw(Statement::from_sql_and_values(
+            db.backend(),
+            deliveries,
+            values(),
+        ))
+        .await?;
+    txn.commit().await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::{event, event_head};
-use sea_orm::{ColumnTrait as _, EntityTrait, QueryFilter as _, QueryOrder as _};
+use sea_orm::{ColumnTrait as _, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
@@ -49,18 +49,31 @@ pub async fn resume(app: &App, application: Uuid, after: &str) -> Result<i64> {
     if position > head(app, application).await? {
         return Err(Error::BadCursor);
     }
-    let oldest = event::Entity::owned_by(application)
+    check_kept(app, application, position).await?;
+    Ok(position)
+}
+
+/// Fails with CURSOR_EXPIRED unless everything behind a position is still kept.
+pub async fn check_kept(app: &App, application: Uuid, position: i64) -> Result<()> {
+    let kept = event::Entity::owned_by(application)
         .filter(event::Column::Position.is_not_null())
+        .select_only()
+        .column(event::Column::Position)
         .order_by_asc(event::Column::Position)
+        .into_tuple::<i64>()
         .one(app.db.read())
-        .await?
-        .and_then(|row| row.position);
-    match oldest {
-        Some(oldest) if position + 1 < oldest => Err(Error::CursorExpired {
-            oldest: encode(app, application, oldest - 1),
-        }),
-        _ => Ok(position),
+        .await?;
+    let oldest = match kept {
+        Some(oldest) => oldest - 1,
+        // Nothing is kept: only the very end works.
+        None => head(app, application).await?,
+    };
+    if position < oldest {
+        return Err(Error::CursorExpired {
+            oldest: encode(app, application, oldest),
+        });
     }
+    Ok(())
 }
 
 /// The last position given out.

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod feed;
 pub mod log;
 pub mod relay;
+pub mod retention;
 pub mod snapshot;
 
 use entity::{

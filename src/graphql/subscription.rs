@@ -143,7 +143,10 @@ impl Subscription {
 async fn start(ctx: &Context<'_>, scope: &Scope, after: Option<String>) -> Result<Start> {
     let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
     let after = match (place.resume(), after) {
-        (Some(position), _) => Some(position),
+        (Some(position), _) => {
+            cursor::check_kept(ctx.app(), scope.application, position).await?;
+            Some(position)
+        }
         (None, Some(after)) => Some(cursor::resume(ctx.app(), scope.application, &after).await?),
         (None, None) => None,
     };

@@ -3,7 +3,7 @@
 //! They live in a table of their own, so that the log, whose positions are dense, knows nothing of them. Towards the
 //! delivery worker they look like events whose addition is the whole body; every attempt sends what was stored.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use entity::{
     delivery, event,
@@ -21,13 +21,9 @@ use super::registration::lock;
 use crate::{
     app::App,
     auth::Principal,
-    clock::Timestamp,
     error::{Error, Result},
     event::{body, catalogue},
 };
-
-/// How long a test event is kept.
-const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Delivers an example of a type of event to a webhook, whether it asks for that type or not.
 pub async fn send_test_event(
@@ -50,7 +46,6 @@ pub async fn send_test_event(
                     "the webhook is disabled; enable it first",
                 ));
             }
-            forget(&txn, principal.application, now.minus(KEPT)).await?;
             let id = app.rng.id(now);
             let mut whole = body(&catalogue::example(kind, id, principal.application, now));
             whole["test"] = json!(true);
@@ -91,15 +86,6 @@ pub async fn send_test_event(
     app.wakes.delivery.notify();
     app.tails.hint(delivery.application_id);
     Ok(delivery)
-}
-
-async fn forget(txn: &impl ConnectionTrait, application: Uuid, before: Timestamp) -> Result<()> {
-    test_event::Entity::delete_many()
-        .filter(test_event::Column::ApplicationId.eq(application))
-        .filter(test_event::Column::CreatedAt.lt(before))
-        .exec(txn)
-        .await?;
-    Ok(())
 }
 
 /// Those of these events that are tests, as the delivery worker takes events.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod audit;
+mod events;
 mod harness;
 mod hostile;
 mod http;

@@ -21,10 +21,15 @@ async fn hundreds_of_sockets_are_told_to_come_back_and_the_node_stops_within_ten
         sockets.push(socket);
     }
     node.followed(1).await;
+    // Those that are told of something have begun.
+    node.happen(1).await;
+    for socket in sockets.iter_mut().step_by(2) {
+        assert_eq!(socket.message().await["type"], "next");
+    }
     let mut idle = Raw::open(node.address).await;
     let began = Instant::now();
     node.app.stop();
-    let position = cursor::encode(&node.app, node.owner.id, 0);
+    let position = cursor::encode(&node.app, node.owner.id, 1);
     for (n, socket) in sockets.iter_mut().enumerate() {
         if n % 2 == 0 {
             // Where to resume.

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::harness::{World, on_both};
-use crate::support::receiver::{Answer, Receiver};
+use crate::support::receiver::{Answer, Received, Receiver};
 
 fn to(url: &str) -> NewWebhook {
     NewWebhook {
@@ -22,9 +22,8 @@ fn to(url: &str) -> NewWebhook {
 }
 
 fn items(receiver: &Receiver) -> Vec<(String, i64)> {
-    let received = receiver.received();
-    received
-        .iter()
+    let all = receiver.received();
+    all.iter()
         .map(|one| {
             let body = one.json();
             let item = body["itemId"].as_str().unwrap().to_owned();
@@ -51,7 +50,7 @@ async fn a_thin_webhook_is_told_which_event_it_is_and_no_more() {
         world.emit(1, None).await;
         world.deliver().await;
         let log = world.log().await;
-        let mut bodies: Vec<_> = thin.received().iter().map(|one| one.json()).collect();
+        let mut bodies: Vec<_> = thin.received().iter().map(Received::json).collect();
         bodies.sort_by_key(|body| body["eventId"] != json!(log[0].id));
         let now = world.app.clock.now().to_string();
         assert_eq!(
@@ -62,7 +61,7 @@ async fn a_thin_webhook_is_told_which_event_it_is_and_no_more() {
             ]
         );
         thin.received()[0].verify(data["createWebhook"]["secret"].as_str().unwrap());
-        let fulls: Vec<_> = full.received().iter().map(|one| one.json()).collect();
+        let fulls: Vec<_> = full.received().iter().map(Received::json).collect();
         assert!(log.iter().all(|one| fulls.contains(&event::body(one))));
 
         let what = WebhookUpdate {

@@ -244,8 +244,8 @@ async fn enabling_with_its_backlog_sends_what_waited_and_everything_that_was_mis
             .iter()
             .map(|one| one.id.to_string())
             .collect();
-        let received = receiver.received();
-        let ids: Vec<_> = received[2..]
+        let all = receiver.received();
+        let ids: Vec<_> = all[2..]
             .iter()
             .map(|one| one.header("webhook-id").to_owned())
             .collect();

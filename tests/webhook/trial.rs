@@ -1,7 +1,10 @@
 //! Test events: delivered like any other, and in no log.
 
 use entity::kind::EventType;
-use ponte::{db::Engine, event::catalogue};
+use ponte::{
+    db::Engine,
+    event::{catalogue, retention},
+};
 use serde_json::{Value, json};
 use strum::IntoEnumIterator as _;
 
@@ -124,10 +127,10 @@ async fn a_test_event_older_than_a_month_is_gone_and_others_cannot_read_one() {
             .await
             .unwrap();
         assert_eq!(seen.len(), 1);
-        world.advance(std::time::Duration::from_hours(31 * 24));
-        world
-            .data(SEND, json!({ "id": id, "type": "ITEM_DELETED" }))
-            .await;
+        world.advance(std::time::Duration::from_hours(29 * 24));
+        assert_eq!(retention::run_once(&world.app).await.unwrap(), 0);
+        world.advance(std::time::Duration::from_hours(2 * 24));
+        assert_eq!(retention::run_once(&world.app).await.unwrap(), 1);
         let seen = ponte::webhook::told(&world.app, &world.principal, &[event])
             .await
             .unwrap();

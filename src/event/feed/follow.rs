@@ -16,7 +16,7 @@ use crate::{
 /// From where and how a scope is followed.
 #[derive(Clone, Default)]
 pub struct Start {
-    /// Behind this position; from now on without one.
+    /// Behind this position; from now on without one, by what this node has heard of.
     pub after: Option<i64>,
     /// Skip events of an Item when a later one of it is waiting already.
     pub coalesce: bool,
@@ -37,10 +37,7 @@ pub fn follow(
         let Start { after, coalesce, place } = start;
         let channel = app.feed.channel(&app, &scope).await?;
         let mut latest = channel.latest.subscribe();
-        let mut position = match after {
-            Some(position) => position,
-            None => cursor::head(&app, scope.application).await?,
-        };
+        let mut position = after.unwrap_or_else(|| app.feed.pushed(scope.application));
         place.coalesce(coalesce);
         while app.running() {
             place.at(position);
@@ -64,6 +61,8 @@ pub fn follow(
                     // Everything up to here is in the database for certain.
                     let pushed = app.feed.pushed(scope.application);
                     let events = log::after(&app.db, &scope, &filter, position, READ).await?;
+                    // Asked afterwards: what was cut off meanwhile shows.
+                    cursor::check_kept(&app, scope.application, position).await?;
                     let complete = (events.len() as u64) < READ;
                     let last = events.last().and_then(|event| event.position);
                     let end = if complete { last.max(Some(pushed)) } else { last };

@@ -2,11 +2,13 @@
 
 pub mod account;
 pub mod application;
+pub mod attempt;
 pub mod change;
 pub mod connector;
 pub mod consent;
 pub mod details;
 pub mod event;
+pub mod health;
 pub mod identity;
 pub mod item;
 pub mod node;

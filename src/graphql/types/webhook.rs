@@ -1,7 +1,7 @@
 //! Registered webhooks, their deliveries and attempts.
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
-use entity::{attempt, circuit, delivery, webhook};
+use entity::{delivery, webhook};
 use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
@@ -13,12 +13,14 @@ use super::{
         rows::Plain,
         scalar::{DateTime, Id},
     },
+    attempt::Attempt,
     change::change,
     event::{Event, EventType},
+    health::WebhookHealth,
 };
 use crate::{
     db::row::Row as _,
-    event as payloads,
+    event as events,
     item::Change,
     webhook::{self as webhooks, Created, NewWebhook, WebhookUpdate},
 };
@@ -137,44 +139,6 @@ pub async fn deliveries(
     Ok(DeliveryConnection::new(page))
 }
 
-/// How the endpoint of a webhook has been doing.
-#[derive(SimpleObject)]
-pub struct WebhookHealth {
-    /// Whether requests are sent as they come. After ten failures in a row it opens.
-    circuit: CircuitState,
-    /// How many requests have failed since the last success.
-    consecutive_failures: i32,
-    /// When the first of them failed; null when the last request was a success, and before the first.
-    failing_since: Option<DateTime>,
-    /// When a single request tries again; null while the circuit is closed.
-    next_probe_at: Option<DateTime>,
-}
-
-impl From<Option<circuit::Model>> for WebhookHealth {
-    fn from(row: Option<circuit::Model>) -> Self {
-        let probe_at = row.as_ref().and_then(|row| row.probe_at);
-        Self {
-            circuit: if probe_at.is_some() {
-                CircuitState::Open
-            } else {
-                CircuitState::Closed
-            },
-            consecutive_failures: row.as_ref().map_or(0, |row| row.failures),
-            failing_since: row.map(|row| DateTime(row.failing_since)),
-            next_probe_at: probe_at.map(DateTime),
-        }
-    }
-}
-
-/// Whether requests are sent as they come.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CircuitState {
-    /// They are.
-    Closed,
-    /// The endpoint keeps failing: one request at a time probes it, the others wait and use up no attempt. The first success closes it.
-    Open,
-}
-
 /// How much the requests of a webhook tell.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 #[graphql(remote = "entity::kind::WebhookPayload")]
@@ -247,7 +211,7 @@ impl Delivery {
     /// All that it tells, also of a test event, as a webhook that gets full payloads receives it; null once the event is no longer kept.
     async fn payload(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
         let event = loader::told(ctx, self.0.event_id).await?;
-        Ok(event.map(|event| payloads::body(&event)))
+        Ok(event.map(|event| events::body(&event)))
     }
 
     /// The registration; null when it goes to the `webhookUrl` of an Item.
@@ -272,7 +236,10 @@ impl Delivery {
     async fn attempts(&self, ctx: &Context<'_>) -> Result<Vec<Attempt>> {
         let rows = loader::attempts_of(ctx, self.0.id).await?;
         let event = self.0.event_id;
-        Ok(rows.into_iter().map(|row| Attempt { row, event }).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| Attempt::new(row, event))
+            .collect())
     }
 
     /// When it is tried again; null once it has come to an end.
@@ -320,67 +287,6 @@ pub enum DeliveryStatus {
     Failed,
     /// It was left out when its webhook was enabled again with `backlog: SKIP`. `retryDelivery` sends it.
     Skipped,
-}
-
-/// One HTTP request of a delivery.
-pub struct Attempt {
-    row: attempt::Model,
-    event: Uuid,
-}
-
-/// One HTTP request of a delivery.
-#[Object]
-impl Attempt {
-    /// When it began.
-    async fn at(&self) -> DateTime {
-        DateTime(self.row.at)
-    }
-
-    /// How long it took, in milliseconds.
-    async fn duration_ms(&self) -> i32 {
-        self.row.duration_ms
-    }
-
-    /// What was sent as headers, without the values of your static ones; empty when nothing was sent.
-    async fn request_headers(&self) -> Vec<RequestHeader> {
-        webhooks::sent_headers(&self.row, self.event)
-            .into_iter()
-            .map(|(name, value)| RequestHeader { name, value })
-            .collect()
-    }
-
-    /// The first 4 KiB of the body that was sent; null when nothing was sent, and once the event is no longer kept.
-    async fn request_body(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let Some(payload) = self.row.payload else {
-            return Ok(None);
-        };
-        let event = loader::told(ctx, self.event).await?;
-        Ok(event.map(|event| payloads::excerpt(&event, payload)))
-    }
-
-    /// The status of the answer; null when there was none.
-    async fn status_code(&self) -> Option<i32> {
-        self.row.status_code
-    }
-
-    /// Why there was no answer, or why it did not count, in English; null when the status says it all.
-    async fn error(&self) -> Option<&str> {
-        self.row.error.as_deref()
-    }
-
-    /// The first 4 KiB of the answer, without the values of your static headers; null when it was empty.
-    async fn response_body(&self) -> Option<&str> {
-        self.row.response_body.as_deref()
-    }
-}
-
-/// A header of a request that was made.
-#[derive(SimpleObject)]
-pub struct RequestHeader {
-    /// Its name, in lower case.
-    name: String,
-    /// Its value; null for your static headers, whose values are shown nowhere.
-    value: Option<String>,
 }
 
 /// A header that is sent with every request.

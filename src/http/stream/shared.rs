@@ -9,7 +9,7 @@ use async_graphql::Response;
 use async_graphql_parser::types::Selection;
 use async_graphql_value::Value;
 use futures_util::StreamExt as _;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use crate::{auth::PrincipalKind, event::feed::Place};
 /// Answers that a group keeps for those of its members who read slowly, and their bytes.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// Answers that are made before the foremost member has taken them. What nobody reads is not executed.
+const AHEAD: usize = 16;
 /// Answers that a member takes at once: what it holds is not freed.
 const TAKEN: usize = 64;
 
@@ -113,6 +115,7 @@ pub(super) struct Group {
     ready: Arc<Ready>,
     kept: Mutex<Kept>,
     moved: watch::Sender<()>,
+    wanted: Arc<Notify>,
     _alive: DropGuard,
 }
 
@@ -121,6 +124,8 @@ struct Kept {
     from: i64,
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// How many of the last answers no member has taken yet.
+    untaken: usize,
     ended: bool,
 }
 
@@ -134,9 +139,11 @@ impl Group {
                 from: position,
                 frames: VecDeque::new(),
                 bytes: 0,
+                untaken: 0,
                 ended: false,
             }),
             moved: watch::Sender::new(()),
+            wanted: Arc::default(),
             _alive: alive.clone().drop_guard(),
         });
         let execution = execute(
@@ -164,7 +171,7 @@ impl Group {
 
     /// Some of the answers behind a position; `None` when that is further back than what is kept.
     pub(super) fn after(&self, position: i64, all: bool) -> Option<Vec<Frame>> {
-        let kept = self.kept.lock().expect("no panic while reading");
+        let mut kept = self.kept.lock().expect("no panic while reading");
         (position >= kept.from).then(|| {
             let start = kept
                 .frames
@@ -174,6 +181,10 @@ impl Group {
             } else {
                 kept.frames.len().min(start + TAKEN)
             };
+            kept.untaken = kept.untaken.min(kept.frames.len() - end);
+            if kept.untaken < AHEAD {
+                self.wanted.notify_one();
+            }
             kept.frames.range(start..end).cloned().collect()
         })
     }
@@ -188,10 +199,12 @@ impl Group {
         self.moved.subscribe()
     }
 
-    fn push(&self, frame: Frame) {
+    /// Adds an answer; answers what tells that more are wanted.
+    fn push(&self, frame: Frame) -> Arc<Notify> {
         {
             let mut kept = self.kept.lock().expect("no panic while pushing");
             kept.bytes += frame.json.len();
+            kept.untaken += 1;
             kept.frames.push_back(frame);
             while kept.frames.len() > KEPT || (kept.bytes > KEPT_BYTES && kept.frames.len() > 1) {
                 let Some(oldest) = kept.frames.pop_front() else {
@@ -202,6 +215,11 @@ impl Group {
             }
         }
         self.moved.send_replace(());
+        self.wanted.clone()
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.kept.lock().expect("no panic while reading").untaken >= AHEAD
     }
 
     fn end(&self) {
@@ -236,8 +254,13 @@ async fn execute(
         let Some(frame) = told(response, &place, &request_id) else {
             return;
         };
-        let Some(group) = group.upgrade() else { return };
-        group.push(frame);
+        let Some(wanted) = group.upgrade().map(|group| group.push(frame)) else {
+            return;
+        };
+        // The group is not held meanwhile: it ends with its members.
+        while group.upgrade().is_some_and(|group| group.is_ahead()) {
+            wanted.notified().await;
+        }
     }
 }
 

@@ -20,6 +20,8 @@ use self::session::Session;
 use super::{Web, address, answer::Refusal, connection::Place, graphql::BODY, stopping, token};
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
+/// What a socket reads at once; most wait idle, and each has its own.
+const READ_BUFFER: usize = 4 * 1024;
 /// Most bytes that wait in the socket's own buffer; an answer that is larger ends its socket.
 const WRITE_BUFFER: usize = 16 * 1024 * 1024;
 
@@ -45,6 +47,7 @@ pub(super) async fn upgrade(web: Web, mut parts: Parts, id: &str) -> Result<Resp
             )
         })?
         .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(BODY)
         .max_frame_size(BODY)
         .max_write_buffer_size(WRITE_BUFFER);

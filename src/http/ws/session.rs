@@ -365,11 +365,11 @@ impl Session {
         } = told.part;
         running.position = position.or(running.position);
         if last {
-            self.running.remove(&told.id);
             // Streams end because the node stops; the client is to come back, not to believe that they are complete.
             if !self.web.app.running() {
                 return 0;
             }
+            self.running.remove(&told.id);
         }
         let bytes = match &message {
             Some(Message::Text(text)) => text.len(),
