@@ -56,6 +56,8 @@ pub struct Parts {
     pub attempts: Attempts,
     /// Who follows the log on this node.
     pub feed: Feed,
+    /// Who follows deliveries on this node.
+    pub tails: webhook::tail::Tails,
     /// Where webhooks may connect to.
     pub egress: egress::Client,
     /// Which log this is; a restored backup has another.
@@ -157,6 +159,7 @@ impl App {
             connectors,
             applications,
             feed: Feed::default(),
+            tails: webhook::tail::Tails::default(),
             log_id,
             wakes: Wakes::default(),
             beat: watch::Sender::new(0),

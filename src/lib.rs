@@ -11,6 +11,7 @@ pub mod event;
 pub mod graphql;
 pub mod http;
 pub mod item;
+pub mod listen;
 pub mod metrics;
 pub mod money;
 pub mod product;

@@ -12,7 +12,7 @@ use ponte::{
     connector::Registry,
     db::{self, Db, Engine},
     error::{Error, Result},
-    graphql, http, item, metrics,
+    graphql, http, item, listen, metrics,
     vault::{self, Vault},
 };
 use secrecy::ExposeSecret as _;
@@ -53,6 +53,10 @@ enum Command {
     Migrate,
     /// Print the GraphQL schema. Touches no file, key or database.
     Schema,
+    /// Post an application's events to a server on this machine, signed as webhooks are.
+    ///
+    /// A client of the public API: touches no file, key or database, and prints one line for each event.
+    Listen(Box<listen::Arguments>),
     /// Make and steer applications, the owners of everything else.
     #[command(subcommand)]
     Application(ApplicationCommand),
@@ -157,6 +161,9 @@ fn main() -> ExitCode {
         println!("{}", graphql::sdl().trim_end());
         return ExitCode::SUCCESS;
     }
+    if let Some(Command::Listen(arguments)) = cli.command {
+        return exit(runtime().map(|runtime| runtime.block_on(listen::run(*arguments))));
+    }
     let config = match cli.settings.check() {
         Ok(config) => config,
         Err(problems) => {
@@ -168,20 +175,27 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build();
-    let outcome = runtime
-        .map_err(Error::internal)
+    let outcome = runtime()
         .and_then(|runtime| runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config)));
+    exit(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(outcome: Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("ponte: {}", chain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(Error::internal)
 }
 
 /// An error in full, for the operator.
@@ -240,7 +254,7 @@ fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
 async fn run(command: Command, config: Config) -> Result<()> {
     match command {
         Command::Serve => serve(config).await,
-        Command::Schema => Ok(()),
+        Command::Schema | Command::Listen(_) => Ok(()),
         Command::Migrate => {
             Db::connect(
                 config.database_url.expose_secret(),

@@ -39,7 +39,7 @@ struct Row(&'static str, &'static str, Gets, Gets, Gets);
 const TABLE: &[Row] = &[
     Row(
         "Query.viewer",
-        "{ viewer { kind application { id name } itemId clientUserId expiresAt } }",
+        "{ viewer { kind application { id name } itemId clientUserId cursor expiresAt } }",
         Answer,
         Answer,
         Answer,
@@ -131,6 +131,13 @@ const TABLE: &[Row] = &[
     Row(
         "Query.item",
         "{ item(id: \"$item\") { consents { nodes { id } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { deliveries { nodes { id } } } }",
         Nothing,
         FORBIDDEN,
         Nothing,
@@ -241,6 +248,20 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Mutation.sendTestEvent",
+        "mutation { sendTestEvent(input: { webhookId: \"$webhook\", type: ITEM_CREATED }) { delivery { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.replayWebhook",
+        "mutation { replayWebhook(input: { webhookId: \"$webhook\", since: \"2026-01-01T00:00:00.000Z\" }) { count } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Mutation.retryDelivery",
         "mutation { retryDelivery(input: { deliveryId: \"$delivery\" }) { delivery { id } } }",
         NOT_FOUND,
@@ -267,6 +288,20 @@ const TABLE: &[Row] = &[
         NOT_FOUND,
         Answer,
         NOT_FOUND,
+    ),
+    Row(
+        "Subscription.deliveryUpdated",
+        "subscription { deliveryUpdated(webhookId: \"$webhook\") { id } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Subscription.deliveryUpdated",
+        "subscription { deliveryUpdated(itemId: \"$item\") { id } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
     ),
     Row(
         "Subscription.events",

@@ -90,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "app", "auth", "clock", "config", "db", "error", "event", "graphql", "item", "metrics",
         ],
     ),
+    ("listen", &["clock", "webhook"]),
     (
         "app",
         &[
@@ -113,7 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const KEPT_TO: &[(&str, &[&str])] = &[
     ("async_graphql", &["graphql", "http"]),
     ("axum", &["http"]),
-    ("reqwest", &["webhook"]),
+    ("reqwest", &["listen", "webhook"]),
     ("jsonwebtoken", &["auth"]),
     ("aes_gcm", &["vault"]),
     ("aws_lc_rs", &["webhook"]),

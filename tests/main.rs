@@ -6,6 +6,7 @@ mod file;
 mod follow;
 mod graph;
 mod layering;
+mod listen;
 mod merge;
 mod privacy;
 mod rows;

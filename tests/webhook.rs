@@ -1,11 +1,17 @@
 //! Webhooks from the outside: what arrives, when it comes again, who may steer it.
 
+mod catalogue;
 mod choices;
 mod circuits;
 mod graph;
 mod harness;
 mod keys;
+mod libraries;
 mod registrations;
+mod replay;
+mod tail;
+mod trial;
+mod verify;
 
 use std::{collections::HashSet, time::Duration};
 

@@ -21,6 +21,7 @@ pub mod meta;
 pub mod staged_document;
 pub mod staged_transaction;
 pub mod system_key;
+pub mod test_event;
 pub mod time;
 pub mod transaction;
 pub mod upload;

@@ -173,7 +173,7 @@ pub async fn claim(
         .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
         .await?;
     let mut claimed: Vec<delivery::Model> = read(&rows)?;
-    claimed.sort_unstable_by_key(|delivery| delivery.id);
+    claimed.sort_unstable_by_key(|delivery| (delivery.next_attempt_at, delivery.id));
     Ok(claimed)
 }
 

@@ -85,6 +85,21 @@ async fn event_head_to(txn: &impl ConnectionTrait, application: Uuid, position: 
     Ok(())
 }
 
+/// Removes some of an application's test events that were made before an instant, and says how many.
+pub async fn forget_tests(
+    db: &Db,
+    application: Uuid,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize> {
+    let sql = "DELETE FROM test_event WHERE id IN (\
+          SELECT id FROM test_event WHERE application_id = $1 AND created_at < $2 ORDER BY created_at LIMIT $3)";
+    let values = [application.into(), before.0.into(), limit_value(limit)];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let done = db.write().execute_raw(statement).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}
+
 /// Removes some of the oldest events of an application that were appended before an instant, and says how many. Never one
 /// behind an event that is kept.
 pub async fn forget(db: &Db, application: Uuid, before: Timestamp, limit: usize) -> Result<usize> {

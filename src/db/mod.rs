@@ -11,7 +11,9 @@ pub mod execution;
 pub mod merge;
 pub mod page;
 pub mod queues;
+pub mod replay;
 pub mod row;
+pub mod tail;
 
 use std::{
     sync::{

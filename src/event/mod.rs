@@ -1,8 +1,12 @@
 //! The event log: appended in the transaction of what happened, ordered by the relay, followed by cursor.
 //!
 //! An event row is the outbox. [`append`] writes it beside the change it tells of, the [`relay`] gives it its position
-//! and makes the deliveries, the [`feed`] hands it to whoever follows. Nothing else publishes.
+//! and makes the deliveries, the [`feed`] hands it to whoever follows. Nothing else publishes. What an event says is typed
+//! in [`body`](mod@body), from which the [`catalogue`] for receivers is generated.
 
+pub mod asyncapi;
+pub mod body;
+pub mod catalogue;
 pub mod cursor;
 pub mod feed;
 pub mod log;
@@ -18,9 +22,12 @@ use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, EntityTrait,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use self::body::{ItemState, StatusChanged};
+pub use self::body::{body, body_of};
 use crate::{app::App, error::Result};
 
 /// How much of a body is shown beside an attempt.
@@ -55,23 +62,28 @@ impl Draft {
         execution_status: entity::kind::ExecutionStatus,
         triggered_by: TriggeredBy,
     ) -> Self {
-        Self::new(EventType::ItemStatusChanged, Some(triggered_by)).with(
-            "data",
-            json!({ "status": status, "executionStatus": execution_status }),
-        )
+        Self::new(EventType::ItemStatusChanged, Some(triggered_by)).carrying(&StatusChanged {
+            data: ItemState {
+                status,
+                execution_status,
+            },
+        })
     }
 
     /// Names the account it is about.
     #[must_use]
     pub fn of_account(mut self, account: Uuid) -> Self {
         self.account = Some(account);
-        self.with("accountId", json!(account))
+        self
     }
 
-    /// Adds to the envelope.
+    /// Adds to the envelope what [`body`](mod@body) describes for this kind.
     #[must_use]
-    pub fn with(mut self, key: &str, value: Value) -> Self {
-        self.extra.insert(key.to_owned(), value);
+    pub fn carrying(mut self, addition: &impl Serialize) -> Self {
+        match serde_json::to_value(addition).expect("additions are plain data") {
+            Value::Object(fields) => self.extra.extend(fields),
+            _ => unreachable!("additions are objects"),
+        }
         self
     }
 }
@@ -155,31 +167,9 @@ pub fn excerpt(event: &event::Model, payload: WebhookPayload) -> String {
     text
 }
 
-/// The body of webhooks that tell as little as they can: which event it is, of which Item, and when.
-pub fn thin_body(event: &event::Model) -> Value {
-    let mut body = Map::new();
-    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
-    put("event", json!(event.kind.name()));
-    put("eventId", json!(event.id));
-    if let Some(item) = event.item_id {
-        put("itemId", json!(item));
-        put("itemSequence", json!(event.item_sequence));
-    }
-    put("createdAt", json!(event.created_at.to_string()));
-    Value::Object(body)
-}
-
-/// The body of webhooks that are told so much.
-pub fn body_of(event: &event::Model, payload: WebhookPayload) -> Value {
-    match payload {
-        WebhookPayload::Full => body(event),
-        WebhookPayload::Thin => thin_body(event),
-    }
-}
-
 /// An Item's state in the form of an event, for a snapshot; it is in no log.
 pub fn of_state(app: &App, item: &item::Model, status: ItemStatus, position: i64) -> event::Model {
-    let state = json!({ "status": status, "executionStatus": item.execution_status });
+    let state = Draft::status_changed(status, item.execution_status, TriggeredBy::Internal);
     event::Model {
         sequence: 0,
         id: app.rng.id(app.clock.now()),
@@ -194,38 +184,7 @@ pub fn of_state(app: &App, item: &item::Model, status: ItemStatus, position: i64
         connect_token_id: item.connect_token_id,
         triggered_by: None,
         webhook_url: None,
-        payload: json!({ "data": state }),
+        payload: Value::Object(state.extra),
         created_at: item.updated_at,
     }
-}
-
-/// The body that webhooks carry, also the `payload` of the graph.
-pub fn body(event: &event::Model) -> Value {
-    let mut body = Map::new();
-    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
-    put("event", json!(event.kind.name()));
-    put("eventId", json!(event.id));
-    put("clientId", json!(event.application_id));
-    match event.item_id {
-        Some(item) => {
-            put("itemId", json!(item));
-            put("itemSequence", json!(event.item_sequence));
-            put("clientUserId", json!(event.client_user_id));
-        }
-        None => {
-            if let Some(connector) = event.connector_id {
-                put("connectorId", json!(connector));
-            }
-        }
-    }
-    if let Some(triggered_by) = event.triggered_by {
-        put("triggeredBy", json!(triggered_by));
-    }
-    put("createdAt", json!(event.created_at.to_string()));
-    if let Value::Object(extra) = &event.payload {
-        for (key, value) in extra {
-            put(key, value.clone());
-        }
-    }
-    Value::Object(body)
 }

@@ -63,6 +63,7 @@ async fn publish(app: &App, application: Uuid) -> Result<usize> {
         if !events.is_empty() && deliver(&app, &txn, application, &events).await? > 0 {
             txn.commit().await?;
             app.wakes.delivery.notify();
+            app.tails.hint(application);
         } else {
             txn.commit().await?;
         }

@@ -42,6 +42,9 @@ pub async fn run_once(app: &App) -> Result<usize> {
         let batch =
             move |db| async move { db::event::forget(&db, application, cutoff, BATCH).await };
         removed += repeat(app, batch).await?;
+        let batch =
+            move |db| async move { db::event::forget_tests(&db, application, cutoff, BATCH).await };
+        removed += repeat(app, batch).await?;
     }
     let batch = move |db| async move { db::delivery::forget(&db, cutoff, BATCH).await };
     removed += repeat(app, batch).await?;

@@ -151,6 +151,9 @@ impl std::error::Error for Told {
 /// Of what, which, with their details or not, which part.
 type Transactions = (Parent, TransactionFilter, bool, Slice);
 
+/// Of what, how they stand, which part.
+type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
+
 /// The batches of one request.
 pub struct Loaders {
     items: Batch<(), Uuid, item::Model>,
@@ -161,7 +164,8 @@ pub struct Loaders {
     transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
-    deliveries_of: Batch<(Option<DeliveryStatus>, Slice), Uuid, Page<delivery::Model>>,
+    deliveries_of: Batch<Deliveries, Uuid, Page<delivery::Model>>,
+    told: Batch<(), Uuid, Arc<event::Model>>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
@@ -181,6 +185,7 @@ impl Loaders {
             events: Batch::new(turn),
             webhooks: Batch::new(turn),
             deliveries_of: Batch::new(turn),
+            told: Batch::new(turn),
             attempts_of: Batch::new(turn),
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
@@ -319,20 +324,32 @@ pub async fn circuit(ctx: &Context<'_>, webhook: Uuid) -> Result<Option<circuit:
     loaders(ctx).circuits.load((), webhook, load).await
 }
 
-/// Deliveries of a webhook.
+/// What a delivery tells of, be it a test event.
+pub async fn told(ctx: &Context<'_>, event: Uuid) -> Result<Option<Arc<event::Model>>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move {
+        let rows = webhooks::told(&app, &principal, &ids).await?;
+        let rows = rows.into_iter();
+        Ok(rows.map(|(id, row)| (id, Arc::new(row))).collect())
+    };
+    loaders(ctx).told.load((), event, load).await
+}
+
+/// Deliveries of a webhook or an Item.
 pub async fn deliveries_of(
     ctx: &Context<'_>,
-    webhook: Uuid,
+    parent: webhooks::Parent,
+    id: Uuid,
     status: Option<DeliveryStatus>,
     slice: Slice,
 ) -> Result<Page<delivery::Model>> {
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
-    let load = |(status, slice), ids: Vec<Uuid>| async move {
-        webhooks::deliveries(&app, &principal, &ids, status, slice).await
+    let load = |(parent, status, slice): Deliveries, ids: Vec<Uuid>| async move {
+        webhooks::deliveries(&app, &principal, parent, &ids, status, slice).await
     };
     let page = loaders(ctx)
         .deliveries_of
-        .load((status, slice), webhook, load);
+        .load((parent, status, slice), id, load);
     Ok(page.await?.unwrap_or_default())
 }
 

@@ -16,6 +16,9 @@ use super::{
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
         item::Item,
+        sending::{
+            ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
+        },
         webhook::{
             CreateWebhookInput, CreateWebhookPayload, DeleteWebhookInput, DeleteWebhookPayload,
             Delivery, RetryDeliveryInput, RetryDeliveryPayload, RotateWebhookSecretInput,
@@ -161,6 +164,33 @@ impl Mutation {
         let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
         let created = webhook::rotate_secret(app, principal, id).await?;
         Ok(created.into())
+    }
+
+    /// Delivers an example of a type of event to a webhook, whether it asks for that type or not: signed and recorded like any delivery, with `"test": true` in the body, and in no log. Fails with INVALID_INPUT while the webhook is disabled. FORBIDDEN to connect tokens.
+    async fn send_test_event(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where to, and what.")] input: SendTestEventInput,
+    ) -> Result<SendTestEventPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
+        let row = webhook::send_test_event(app, principal, id, input.kind.into()).await?;
+        Ok(SendTestEventPayload {
+            delivery: Delivery(row),
+        })
+    }
+
+    /// Delivers everything since a cursor or a time again to a webhook, in the order of the log: what it asks for, whatever became of earlier deliveries, whose attempts are kept. Answers once all of it is due; repeating it does no harm. A disabled webhook gets it once it is enabled. Fails with BAD_CURSOR for a cursor that is none of yours, CURSOR_EXPIRED for one older than what is kept. FORBIDDEN to connect tokens.
+    async fn replay_webhook(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where to, since when, and what.")] input: ReplayWebhookInput,
+    ) -> Result<ReplayWebhookPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.webhook_id));
+        let (row, count) = webhook::replay(app, principal, id, input.into()).await?;
+        Ok(ReplayWebhookPayload {
+            webhook: Webhook(row),
+            count,
+        })
     }
 
     /// Sends a delivery again, now, whatever became of it, with the whole schedule before it. Fails with INVALID_INPUT once its event is no longer kept. FORBIDDEN to connect tokens.

@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::{
     ContextExt as _,
     scalar::uuid,
-    types::event::{Event, EventFilter, EventType, ItemUpdated, kinds},
+    types::{
+        event::{Event, EventFilter, EventType, ItemUpdated, kinds},
+        webhook::Delivery,
+    },
 };
 use crate::{
     app::App,
@@ -23,6 +26,7 @@ use crate::{
         snapshot::{self, Shown},
     },
     item::{self, check_client_user_id},
+    webhook::tail,
 };
 
 /// Root fields that follow the log.
@@ -116,6 +120,21 @@ impl Subscription {
         let start = start(ctx, &scope, after).await?;
         let events = feed::follow(app.clone(), scope, wanted, start);
         Ok(events.map(move |event| Ok(Event::new(&app, event?))))
+    }
+
+    /// Deliveries as they change from now on: made, attempted, succeeded, failed; each as it stands when it is read. A live view, not a log: it cannot be resumed, states that follow each other closely may be told as one, and one may be told twice: deduplicate by the delivery's `id`, `status` and number of attempts. After a break read `deliveries`. Fails with NOT_FOUND for a webhook or Item that you do not have. FORBIDDEN to connect tokens.
+    async fn delivery_updated(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only deliveries of this webhook.")] webhook_id: Option<ID>,
+        #[graphql(desc = "Only deliveries about this Item.")] item_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Delivery>> + use<>> {
+        let filter = tail::Filter {
+            webhook: webhook_id.as_ref().map(uuid),
+            item: item_id.as_ref().map(uuid),
+        };
+        let changes = tail::follow(ctx.app(), ctx.principal()?, filter).await?;
+        Ok(changes.map(|row| Ok(Delivery(row?))))
     }
 }
 

@@ -10,6 +10,7 @@ mod address;
 mod anonymous;
 mod answer;
 mod body;
+mod catalogue;
 mod connection;
 mod console;
 mod graphql;
@@ -116,6 +117,8 @@ impl Web {
             .route("/graphql", any(graphql::endpoint))
             .route("/graphql/stream", any(graphql::endpoint))
             .route("/uploads", post(upload::receive))
+            .route("/webhooks/catalogue.json", get(catalogue::events))
+            .route("/webhooks/asyncapi.json", get(catalogue::asyncapi))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready));
         let config = &self.app.config;

@@ -11,7 +11,6 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, QueryFilter as _, Value,
     sea_query::{Expr, ExprTrait as _},
 };
-use serde_json::json;
 
 use super::{
     save,
@@ -21,7 +20,10 @@ use crate::{
     app::App,
     connector::Failure,
     error::{Error, Result},
-    event::{self, Draft},
+    event::{
+        self, Draft,
+        body::{Failed, Reason},
+    },
 };
 
 /// The end of a run that failed, with what to tell the client.
@@ -82,10 +84,12 @@ pub async fn apply(
     if let Some(kind) = amounts_to(before, signal, item.collected_once) {
         let mut draft = Draft::new(kind, Some(execution.triggered_by));
         if let Signal::Failed(code) = signal {
-            draft = draft.with(
-                "error",
-                json!({ "code": code, "message": state::explanation(code) }),
-            );
+            draft = draft.carrying(&Failed {
+                error: Reason {
+                    code,
+                    message: state::explanation(code).into(),
+                },
+            });
         }
         drafts.push(draft);
     }

@@ -12,7 +12,6 @@ use entity::{
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -26,7 +25,10 @@ use crate::{
     connector::{Coverage, SourceKind, TransactionRecord, Warning},
     db::merge::{self, Fresh, Gone, Owner, Side},
     error::Result,
-    event::Draft,
+    event::{
+        Draft,
+        body::{RowsChanged, RowsInserted},
+    },
     money::Amount,
 };
 
@@ -234,9 +236,12 @@ pub async fn merge(
         events.push(
             Draft::new(EventType::TransactionsCreated, by)
                 .of_account(row.id)
-                .with("transactionsCount", json!(inserted.count))
-                .with("transactionsMinDate", json!(inserted.earliest))
-                .with("transactionsCreatedAtFrom", json!(now.to_string())),
+                .carrying(&RowsInserted {
+                    account_id: row.id,
+                    transactions_count: inserted.count,
+                    transactions_min_date: inserted.earliest,
+                    transactions_created_at_from: now.to_string(),
+                }),
         );
     }
     for (kind, ids) in [
@@ -246,7 +251,10 @@ pub async fn merge(
         events.extend(ids.chunks(EVENT_IDS).map(|ids| {
             Draft::new(kind, by)
                 .of_account(row.id)
-                .with("transactionIds", json!(ids))
+                .carrying(&RowsChanged {
+                    account_id: row.id,
+                    transaction_ids: ids.into(),
+                })
         }));
     }
     Ok(Merged::Done(events))

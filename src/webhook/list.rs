@@ -27,13 +27,37 @@ const WEBHOOKS: Source = Source {
     descending: false,
 };
 
-const DELIVERIES: Source = Source {
-    table: "delivery",
-    primary: "id",
-    parent: "webhook_id",
-    order: &["id"],
-    descending: true,
-};
+/// Whose deliveries are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parent {
+    /// A registration's.
+    Webhook,
+    /// An Item's: to every registration, and to its own endpoint.
+    Item,
+}
+
+impl Parent {
+    fn source(self) -> Source {
+        Source {
+            table: "delivery",
+            primary: "id",
+            parent: match self {
+                Self::Webhook => "webhook_id",
+                Self::Item => "item_id",
+            },
+            order: &["id"],
+            descending: true,
+        }
+    }
+
+    fn of(self, row: &delivery::Model) -> Uuid {
+        match self {
+            Self::Webhook => row.webhook_id,
+            Self::Item => row.item_id,
+        }
+        .unwrap_or_default()
+    }
+}
 
 const ATTEMPTS: Source = Source {
     table: "attempt",
@@ -155,11 +179,12 @@ pub async fn deliveries_by_id(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// Deliveries of each of some registrations, newest first.
+/// Deliveries of each of some parents, newest first.
 pub async fn deliveries(
     app: &App,
     principal: &Principal,
-    webhooks: &[Uuid],
+    parent: Parent,
+    ids: &[Uuid],
     status: Option<DeliveryStatus>,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<delivery::Model>>> {
@@ -171,11 +196,11 @@ pub async fn deliveries(
     }
     page::of_parents(
         &app.db,
-        DELIVERIES,
-        webhooks,
+        parent.source(),
+        ids,
         &conditions,
         slice,
-        |row: &delivery::Model| row.webhook_id.unwrap_or_default(),
+        |row: &delivery::Model| parent.of(row),
     )
     .await
 }

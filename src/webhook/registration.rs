@@ -24,6 +24,7 @@ use super::{
     keyring::{HEADERS, Headers, headers_to_bytes, scope},
     keys,
     standing::{self, Backlog},
+    trial,
 };
 use crate::{
     app::App,
@@ -367,7 +368,7 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
                 .filter(event::Column::Id.eq(delivery.event_id))
                 .count(&txn)
                 .await?;
-            if kept == 0 {
+            if kept == 0 && trial::events(&txn, [delivery.event_id]).await?.is_empty() {
                 return Err(Error::invalid(
                     "deliveryId",
                     "the event of this delivery is no longer kept",
@@ -390,6 +391,7 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
         })
         .await?;
     app.wakes.delivery.notify();
+    app.tails.hint(delivery.application_id);
     Ok(delivery)
 }
 
@@ -432,7 +434,7 @@ async fn owned(txn: &DatabaseTransaction, principal: &Principal, id: Uuid) -> Re
 }
 
 /// Holds a registration's row until the transaction ends.
-async fn lock(
+pub(super) async fn lock(
     txn: &DatabaseTransaction,
     principal: &Principal,
     id: Uuid,

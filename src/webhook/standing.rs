@@ -12,7 +12,6 @@ use sea_orm::{
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::OnConflict,
 };
-use serde_json::json;
 use uuid::Uuid;
 
 use super::registration::lock_any;
@@ -21,7 +20,11 @@ use crate::{
     clock::Timestamp,
     db,
     error::{Error, Result},
-    event::{self as events, Draft, relay},
+    event::{
+        self as events, Draft,
+        body::{Disabled, WebhookDisabled},
+        relay,
+    },
 };
 
 /// How long nothing but failure disables a registration.
@@ -61,8 +64,12 @@ pub(super) async fn tell(
     webhook: &webhook::Model,
     reason: &str,
 ) -> Result<()> {
-    let draft = Draft::new(EventType::WebhookDisabled, None)
-        .with("data", json!({ "webhookId": webhook.id, "reason": reason }));
+    let draft = Draft::new(EventType::WebhookDisabled, None).carrying(&WebhookDisabled {
+        data: Disabled {
+            webhook_id: webhook.id,
+            reason: reason.to_owned().into(),
+        },
+    });
     events::append_of_application(txn, app, webhook.application_id, draft).await
 }
 

@@ -86,6 +86,11 @@ struct Shared {
 
 impl Receiver {
     pub async fn start() -> Self {
+        Self::at(0).await
+    }
+
+    /// On this port.
+    pub async fn at(port: u16) -> Self {
         let shared = Arc::new(Shared {
             script: Mutex::default(),
             default: Mutex::new(Answer::Status(204)),
@@ -93,7 +98,9 @@ impl Receiver {
             arrived: Notify::new(),
             gate: Notify::new(),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().fallback(receive).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -13,7 +13,7 @@ use ponte::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    EntityTrait as _, QueryOrder as _,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -155,6 +155,15 @@ impl World {
 
     pub fn advance(&self, seconds: u64) {
         self.0.advance(Duration::from_secs(seconds));
+    }
+
+    /// Drops the beginning of the log, as retention does.
+    pub async fn forget_until(&self, position: i64) {
+        event::Entity::delete_many()
+            .filter(event::Column::Position.lte(position))
+            .exec(self.app.db.write())
+            .await
+            .unwrap();
     }
 
     pub async fn log(&self) -> Vec<event::Model> {

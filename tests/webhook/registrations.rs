@@ -418,7 +418,8 @@ async fn asked_by(world: &World, who: &Principal, webhook: Uuid, delivery: Uuid)
         listed(
             of(
                 webhook,
-                webhook::deliveries(app, who, &[webhook], None, SLICE).await,
+                webhook::deliveries(app, who, webhook::Parent::Webhook, &[webhook], None, SLICE)
+                    .await,
             )
             .map(|page| page.rows),
         ),

@@ -12,6 +12,7 @@ use crate::{
         token::{ConnectTokenRequest, Issued},
     },
     error::Error,
+    event::cursor,
 };
 
 /// What trades for an API key.
@@ -121,6 +122,12 @@ impl Viewer {
     /// The client user that a connect token acts for; null when it names none, and for API keys.
     async fn client_user_id(&self) -> Option<&str> {
         self.0.connect_token()?.client_user_id.as_deref()
+    }
+
+    /// The end of the log at this moment: give it as `after` to subscriptions, or to `events`, to see what happens from now on.
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        let (app, owner) = (ctx.app(), self.0.application);
+        Ok(cursor::encode(app, owner, cursor::head(app, owner).await?))
     }
 
     /// When the token ends.

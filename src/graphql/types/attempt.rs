@@ -46,7 +46,7 @@ impl Attempt {
         let Some(payload) = self.row.payload else {
             return Ok(None);
         };
-        let event = loader::event(ctx, self.event).await?;
+        let event = loader::told(ctx, self.event).await?;
         Ok(event.map(|event| payloads::excerpt(&event, payload)))
     }
 

@@ -19,6 +19,7 @@ use super::{
     identity::Identity,
     product::ProductType,
     transaction::{self, TransactionConnection, TransactionFilter},
+    webhook::{self, DeliveryConnection, DeliveryStatus},
 };
 use crate::{
     app::App,
@@ -29,6 +30,7 @@ use crate::{
         self as items, connector_of, list::ItemFilter as Wanted, permission, products_of, state,
     },
     product::list::Parent,
+    webhook::Parent as Deliveries,
 };
 
 /// A user's connection through a connector.
@@ -205,6 +207,17 @@ impl Item {
         let slice = arguments.slice(List::Consents, crate::graphql::MOST_ROWS)?;
         let page = loader::consents_of(ctx, self.0.id, slice).await?;
         Ok(ConsentConnection::new(page))
+    }
+
+    /// What was or will be sent about it, to webhooks and to its own `webhookUrl`, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn deliveries(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those that stand like this.")] status: Option<DeliveryStatus>,
+    ) -> Result<DeliveryConnection> {
+        webhook::deliveries(ctx, (Deliveries::Item, self.0.id), first, after, status).await
     }
 }
 

@@ -13,5 +13,6 @@ pub mod identity;
 pub mod item;
 pub mod node;
 pub mod product;
+pub mod sending;
 pub mod transaction;
 pub mod webhook;

@@ -3,6 +3,8 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
 use entity::{delivery, webhook};
 use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     super::{
@@ -18,6 +20,7 @@ use super::{
 };
 use crate::{
     db::row::Row as _,
+    event as events,
     item::Change,
     webhook::{self as webhooks, Created, NewWebhook, WebhookUpdate},
 };
@@ -116,10 +119,24 @@ impl Webhook {
         #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
         #[graphql(desc = "Only those that stand like this.")] status: Option<DeliveryStatus>,
     ) -> Result<DeliveryConnection> {
-        let slice = forward(first, after).slice(List::Deliveries, crate::graphql::MOST_ROWS)?;
-        let page = loader::deliveries_of(ctx, self.0.id, status.map(Into::into), slice).await?;
-        Ok(DeliveryConnection::new(page))
+        let of = (webhooks::Parent::Webhook, self.0.id);
+        deliveries(ctx, of, first, after, status).await
     }
+}
+
+/// A page of deliveries of a webhook or an Item.
+pub async fn deliveries(
+    ctx: &Context<'_>,
+    (parent, id): (webhooks::Parent, Uuid),
+    first: Option<i32>,
+    after: Option<String>,
+    status: Option<DeliveryStatus>,
+) -> Result<DeliveryConnection> {
+    ctx.principal()?.require_api_key("see deliveries")?;
+    let slice = forward(first, after).slice(List::Deliveries, crate::graphql::MOST_ROWS)?;
+    let status = status.map(Into::into);
+    let page = loader::deliveries_of(ctx, parent, id, status, slice).await?;
+    Ok(DeliveryConnection::new(page))
 }
 
 /// How much the requests of a webhook tell.
@@ -185,10 +202,16 @@ impl Delivery {
         Id::Row(self.0.id)
     }
 
-    /// What it tells of; null once the event is no longer kept.
+    /// What it tells of; null once the event is no longer kept, and for a test event, which is in no log.
     async fn event(&self, ctx: &Context<'_>) -> Result<Option<Event>> {
         let row = loader::event(ctx, self.0.event_id).await?;
         Ok(row.map(|row| Event::new(ctx.app(), row)))
+    }
+
+    /// All that it tells, also of a test event, as a webhook that gets full payloads receives it; null once the event is no longer kept.
+    async fn payload(&self, ctx: &Context<'_>) -> Result<Option<Value>> {
+        let event = loader::told(ctx, self.0.event_id).await?;
+        Ok(event.map(|event| events::body(&event)))
     }
 
     /// The registration; null when it goes to the `webhookUrl` of an Item.

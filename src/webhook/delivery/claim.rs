@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Error, Result},
     event as events,
-    webhook::circuit,
+    webhook::{circuit, trial},
 };
 
 /// Lanes that one statement walks along.
@@ -108,11 +108,15 @@ impl Worker {
     /// Begins to send what was claimed. What cannot be loaded stays claimed until its lease runs out.
     async fn load(&mut self, claimed: Vec<delivery::Model>) -> Result<usize> {
         let ids: Vec<Uuid> = claimed.iter().map(|one| one.event_id).collect();
-        let events: HashMap<Uuid, event::Model> = db::delivery::events(&self.app.db, &ids)
+        let mut events: HashMap<Uuid, event::Model> = db::delivery::events(&self.app.db, &ids)
             .await?
             .into_iter()
             .map(|event| (event.id, event))
             .collect();
+        let missing = ids.into_iter().filter(|id| !events.contains_key(id));
+        let missing: Vec<Uuid> = missing.collect();
+        let tests = trial::events(self.app.db.read(), missing).await?;
+        events.extend(tests.into_iter().map(|event| (event.id, event)));
         let named: BTreeSet<Uuid> = claimed.iter().filter_map(|one| one.webhook_id).collect();
         let webhooks: HashMap<Uuid, webhook::Model> = if named.is_empty() {
             HashMap::new()

@@ -129,6 +129,7 @@ async fn try_record(
     done: &Arc<Vec<Done>>,
     turns: &Arc<BTreeMap<String, Turn>>,
 ) -> Result<()> {
+    let applications: HashSet<Uuid> = done.iter().map(|one| one.delivery.application_id).collect();
     let (task, done, turns) = (app.clone(), done.clone(), turns.clone());
     let disabled = app
         .unit(async move {
@@ -160,6 +161,9 @@ async fn try_record(
             Ok(disabled)
         })
         .await?;
+    for application in applications {
+        app.tails.hint(application);
+    }
     if disabled {
         app.wakes.relay.notify();
     }
