@@ -143,23 +143,24 @@ pub async fn claim(
             |quota| json!({ "target": quota.target, "most": quota.most, "ordered": quota.ordered }),
         )
         .collect();
+    // An array, because a plan for a subquery of unknown length reads the whole table.
     let chosen = match db.engine() {
         Engine::Postgres => format!(
-            "SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint, ordered boolean) \
+            "= ANY(ARRAY(SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint, ordered boolean) \
              CROSS JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.target = lane.target AND x.{FREE} \
                AND (NOT lane.ordered OR {FIRST}) ORDER BY x.next_attempt_at LIMIT least(lane.most, $4) \
-               FOR UPDATE OF x SKIP LOCKED) due"
+               FOR UPDATE OF x SKIP LOCKED) due))"
         ),
         Engine::Sqlite => format!(
-            "SELECT id FROM (SELECT d.id AS id, json_extract(lane.value, '$.most') AS most, \
+            "IN (SELECT id FROM (SELECT d.id AS id, json_extract(lane.value, '$.most') AS most, \
                row_number() OVER (PARTITION BY lane.key ORDER BY d.next_attempt_at) AS place \
              FROM json_each($3) lane JOIN delivery d ON d.id IN (\
                SELECT x.id FROM delivery x WHERE x.target = json_extract(lane.value, '$.target') AND x.{FREE} \
-               AND (NOT json_extract(lane.value, '$.ordered') OR {FIRST}) ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most"
+               AND (NOT json_extract(lane.value, '$.ordered') OR {FIRST}) ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most)"
         ),
     };
     let sql = format!(
-        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1 WHERE id IN ({chosen}) RETURNING {}",
+        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1 WHERE id {chosen} RETURNING {}",
         delivery::Model::COLUMNS.join(", ")
     );
     let values: [Value; 4] = [

@@ -306,6 +306,8 @@ async fn open_postgres(url: &str, connections: u32) -> Result<DatabaseConnection
         .map_sqlx_postgres_opts(|postgres| {
             postgres.options([
                 ("idle_in_transaction_session_timeout", "60s"),
+                // Statements are short; compiling one takes longer than running it.
+                ("jit", "off"),
                 // Or the server remarks on every ROLLBACK below that there was nothing to roll back.
                 ("client_min_messages", "error"),
             ])

@@ -122,15 +122,20 @@ impl<T> Lanes<T> {
     }
 
     /// Shares what may be claimed among lanes that have something due: one each in turn, until none is left or wanted.
-    /// `budgets` says how many each may begin now.
-    pub fn share(&mut self, due: &[Due], budgets: &[usize]) -> Vec<Quota> {
+    /// `budgets` says how many each may begin now. Says, too, whether one had to stand back because others had come first.
+    pub fn share(&mut self, due: &[Due], budgets: &[usize]) -> (Vec<Quota>, bool) {
         let mut free = self.room();
         let mut trials = (self.slots / 2).max(1).saturating_sub(self.on_trial);
+        let mut stood_back = false;
         let mut shares: Vec<(&Due, usize, usize)> = Vec::new();
         for (one, budget) in due.iter().zip(budgets) {
             let room = self.wanted(one).min(*budget);
             let trial = self.known.get(&one.target).is_none_or(|lane| !lane.trusted);
-            if room == 0 || (trial && trials == 0) {
+            if room == 0 {
+                continue;
+            }
+            if trial && trials == 0 {
+                stood_back = true;
                 continue;
             }
             if trial {
@@ -149,7 +154,8 @@ impl<T> Lanes<T> {
                 }
             }
         }
-        shares
+        stood_back |= shares.iter().any(|(_, _, share)| *share == 0);
+        let quotas = shares
             .into_iter()
             .filter(|(_, _, share)| *share > 0)
             .map(|(one, _, most)| Quota {
@@ -157,7 +163,8 @@ impl<T> Lanes<T> {
                 most,
                 ordered: one.ordered,
             })
-            .collect()
+            .collect();
+        (quotas, stood_back)
     }
 
     /// How many a lane may have claimed now. Claims are few and large: a lane comes again once half of it is used up.
@@ -314,13 +321,13 @@ mod tests {
     }
 
     fn share(lanes: &mut Lanes<usize>, due: &[Due]) -> Vec<usize> {
-        let quotas = lanes.share(due, &vec![usize::MAX; due.len()]);
+        let (quotas, _) = lanes.share(due, &vec![usize::MAX; due.len()]);
         quotas.into_iter().map(|quota| quota.most).collect()
     }
 
     /// Claims all that is shared, and begins all that finds a slot.
     fn take(lanes: &mut Lanes<usize>, due: &[Due]) -> Vec<Slot> {
-        for quota in lanes.share(due, &vec![usize::MAX; due.len()]) {
+        for quota in lanes.share(due, &vec![usize::MAX; due.len()]).0 {
             for n in 0..quota.most {
                 lanes.enqueue(&quota.target, n);
             }
@@ -344,6 +351,7 @@ mod tests {
         let answering = due("answers", 1);
         trusted(&mut lanes, &answering, QUICK);
         let hanging = due("hangs", 500);
+        assert!(lanes.share(&hanging, &[1; 500]).1, "some stand back");
         assert_eq!(take(&mut lanes, &hanging).len(), 16);
         assert!(take(&mut lanes, &hanging).is_empty());
         assert_eq!(take(&mut lanes, &answering).len(), 8);
@@ -387,7 +395,7 @@ mod tests {
         trusted(&mut lanes, &one, QUICK);
         let slots = take(&mut lanes, &one);
         assert_eq!((slots.len(), lanes.outstanding()), (2, 102));
-        assert_eq!(lanes.share(&one, &[0]), []);
+        assert_eq!(lanes.share(&one, &[0]), (Vec::new(), false));
     }
 
     #[test]

@@ -40,9 +40,9 @@ impl Worker {
                 db::delivery::lanes(&self.app.db, now, &self.after, STEPS).await?;
             let end = next.is_none();
             self.after = next.unwrap_or_default();
-            let quotas = self.quotas(&due, now).await?;
+            let (quotas, stood_back) = self.quotas(&due, now).await?;
             if !quotas.is_empty() {
-                if let Some(last) = quotas.last().filter(|_| quotas.len() < due.len()) {
+                if let Some(last) = quotas.last().filter(|_| stood_back) {
                     // Whoever had to stand back comes first next time.
                     self.after.clone_from(&last.target);
                 }
@@ -60,7 +60,7 @@ impl Worker {
     }
 
     /// What to take from each lane. Probes and rates are taken from all workers alike, so whoever comes second has none.
-    async fn quotas(&mut self, due: &[Due], now: Timestamp) -> Result<Vec<Quota>> {
+    async fn quotas(&mut self, due: &[Due], now: Timestamp) -> Result<(Vec<Quota>, bool)> {
         let mut budgets = Vec::with_capacity(due.len());
         for lane in due {
             if lane.failures > 0 {
@@ -76,7 +76,7 @@ impl Worker {
             });
             budgets.push(budget);
         }
-        let shared = lock(&self.board).share(due, &budgets);
+        let (shared, stood_back) = lock(&self.board).share(due, &budgets);
         let mut quotas = Vec::with_capacity(shared.len());
         for quota in shared {
             let lane = due.iter().find(|lane| lane.target == quota.target);
@@ -86,7 +86,7 @@ impl Worker {
                 quotas.push(quota);
             }
         }
-        Ok(quotas)
+        Ok((quotas, stood_back))
     }
 
     async fn may(&self, lane: &Due, quota: &Quota, now: Timestamp) -> Result<bool> {

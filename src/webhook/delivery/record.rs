@@ -28,6 +28,9 @@ use crate::{
     webhook::{circuit as circuits, registration, schedule::Verdict, standing},
 };
 
+/// Most targets that are remembered as failing.
+const FAILING_MOST: usize = 10_000;
+
 /// A request that has come to its end.
 pub(super) struct Done {
     /// Identity of the attempt.
@@ -106,6 +109,10 @@ pub(super) async fn record(
             turn.succeeded = true;
             turn.failures = 0;
         }
+    }
+    if failing.len() > FAILING_MOST {
+        // The next walk along the lanes names those that matter.
+        failing.clear();
     }
     for (target, turn) in &turns {
         if turn.failures > 0 {
