@@ -7,6 +7,7 @@ mod m20261124_000002_create_items_and_executions;
 mod m20261124_000003_create_products;
 mod m20261124_000004_create_events_and_webhooks;
 mod m20261125_000001_extend_webhooks;
+mod m20261125_000003_create_changes;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_create_products::Migration),
             Box::new(m20261124_000004_create_events_and_webhooks::Migration),
             Box::new(m20261125_000001_extend_webhooks::Migration),
+            Box::new(m20261125_000003_create_changes::Migration),
         ]
     }
 }

@@ -14,7 +14,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::{
-    save,
+    Held, save,
     state::{self, Signal},
 };
 use crate::{
@@ -45,7 +45,7 @@ impl From<Signal> for Move {
 pub async fn apply(
     txn: &impl ConnectionTrait,
     app: &App,
-    item: &mut item::Model,
+    item: &mut Held,
     execution: &mut execution::Model,
     what: Move,
 ) -> Result<()> {
@@ -74,11 +74,7 @@ pub async fn apply(
         .user_action_expires_at
         .filter(|_| item.user_action.is_some());
 
-    let mut drafts = vec![Draft::status_changed(
-        state::status(after),
-        after,
-        execution.triggered_by,
-    )];
+    let mut drafts = Vec::new();
     if let Some(kind) = amounts_to(before, signal, item.collected_once) {
         let mut draft = Draft::new(kind, Some(execution.triggered_by));
         if let Signal::Failed(code) = signal {
@@ -95,6 +91,9 @@ pub async fn apply(
             app.vault.destroy(txn, envelope.as_deref()).await?;
         }
     }
+    let moved = Draft::status_changed(state::status(after), after, execution.triggered_by)
+        .telling(item.tell());
+    drafts.insert(0, moved);
     event::append(txn, app, item, drafts).await?;
     save(txn, item).await?;
     save_execution(txn, execution).await
