@@ -74,7 +74,11 @@ pub async fn apply(
         .user_action_expires_at
         .filter(|_| item.user_action.is_some());
 
-    let mut drafts = Vec::new();
+    let mut drafts = vec![Draft::status_changed(
+        state::status(after),
+        after,
+        execution.triggered_by,
+    )];
     if let Some(kind) = amounts_to(before, signal, item.collected_once) {
         let mut draft = Draft::new(kind, Some(execution.triggered_by));
         if let Signal::Failed(code) = signal {
@@ -91,9 +95,10 @@ pub async fn apply(
             app.vault.destroy(txn, envelope.as_deref()).await?;
         }
     }
-    let moved = Draft::status_changed(state::status(after), after, execution.triggered_by)
-        .telling(item.tell());
-    drafts.insert(0, moved);
+    // The last event tells: whoever has read it has nothing of this left to read.
+    if let Some(last) = drafts.pop() {
+        drafts.push(last.telling(item.tell()));
+    }
     event::append(txn, app, item, drafts).await?;
     save(txn, item).await?;
     save_execution(txn, execution).await
