@@ -174,24 +174,24 @@ async fn a_change_names_exactly_the_fields_that_differ() {
     let edits: [(&str, Edit); 12] = [
         ("date", |row| row.date.0 += 1_000),
         ("postedOn", |row| {
-            row.posted_on = "2026-03-12".parse().expect("a day")
+            row.posted_on = "2026-03-12".parse().expect("a day");
         }),
         ("description", |row| row.description.push('!')),
         ("descriptionRaw", |row| {
-            row.description_raw = Some("raw".to_owned())
+            row.description_raw = Some("raw".to_owned());
         }),
         ("amount", |row| row.amount = Amount::from_cents(-101)),
         ("amountInAccountCurrency", |row| {
-            row.amount_in_account_currency = Some(Amount::from_cents(-5))
+            row.amount_in_account_currency = Some(Amount::from_cents(-5));
         }),
         ("currencyCode", |row| row.currency_code = "USD".to_owned()),
         ("type", |row| {
-            row.kind = entity::kind::TransactionType::Credit
+            row.kind = entity::kind::TransactionType::Credit;
         }),
         ("status", |row| row.status = TransactionStatus::Pending),
         ("balance", |row| row.balance = Some(Amount::from_cents(1))),
         ("providerCode", |row| {
-            row.provider_code = Some("7".to_owned())
+            row.provider_code = Some("7".to_owned());
         }),
         ("description amount status", |row| {
             row.description.push('?');
@@ -309,8 +309,8 @@ async fn whoever_pages_while_things_happen_misses_nothing_and_reads_nothing_twic
                 }
                 for _ in 0..below(&rng, 40) {
                     made += 1;
-                    let text = format!("Row {made}");
-                    bank.rows.push(row(Some(&text), "2026-03-15", -100, &text));
+                    let name = format!("Row {made}");
+                    bank.rows.push(row(Some(&name), "2026-03-15", -100, &name));
                 }
             }
             test.updated(item, &[]).await;

@@ -28,9 +28,10 @@ pub async fn insert(db: &Db, txn: &impl ConnectionTrait, rows: Json) -> Result<(
             "unhex(x.value ->> 'e')",
         ),
     };
+    // Looked up row by row: a large merge has switched loops off, and a hash would be one over the whole log.
     let sql = format!(
         "INSERT INTO change (event_sequence, ordinal, kind, entity_id, action, fields) \
-         SELECT e.sequence, {columns} FROM {from} CROSS JOIN event e WHERE e.id = {event}"
+         SELECT (SELECT e.sequence FROM event e WHERE e.id = {event}), {columns} FROM {from}"
     );
     txn.execute_raw(Statement::from_sql_and_values(
         db.backend(),
@@ -58,10 +59,8 @@ pub async fn insert_created(
     };
     let sql = format!(
         "INSERT INTO change (event_sequence, ordinal, kind, entity_id, action) \
-         SELECT e.sequence, $5 + row_number() OVER (), 'TRANSACTION', s.new_id, 'CREATED' \
-         FROM staged_transaction s CROSS JOIN event e \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND e.id = $4 \
-         AND EXISTS (SELECT 1 FROM account_transaction t WHERE {inserted})"
+         SELECT (SELECT sequence FROM event WHERE id = $4), $5 + row_number() OVER (), 'TRANSACTION', s.new_id, 'CREATED' \
+         FROM staged_transaction s WHERE s.execution_id = $1 AND s.account_key = $2 AND EXISTS (SELECT 1 FROM account_transaction t WHERE {inserted})"
     );
     let [execution, key, account] = side.values();
     let values = [execution, key, account, event.into(), from.into()];
@@ -166,12 +165,13 @@ async fn read(db: &Db, sql: String, values: Vec<Value>) -> Result<Vec<Published>
 
 /// Removes some of what was told of an Item and what belonged to it, all but that it was deleted, and says how many
 /// rows that were.
-pub async fn forget_of_item(db: &Db, item: Uuid, limit: usize) -> Result<usize> {
+pub async fn forget_of_item(db: &Db, item: Uuid, limit: u64) -> Result<usize> {
     let sql = "DELETE FROM change WHERE (event_sequence, ordinal) IN (\
                  SELECT c.event_sequence, c.ordinal FROM event e CROSS JOIN change c \
                  WHERE e.item_id = $1 AND c.event_sequence = e.sequence \
                  AND NOT (c.kind = 'ITEM' AND c.action = 'DELETED') LIMIT $2)";
-    let values = [item.into(), limit_value(limit)];
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let values = [item.into(), limit.into()];
     let statement = Statement::from_sql_and_values(db.backend(), sql, values);
     let done = db.write().execute_raw(statement).await?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))

@@ -96,7 +96,7 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;
     removed += drain::<execution::Entity>(app, execution::Column::ItemId.eq(id)).await?;
     loop {
-        let batch = db::change::forget_of_item(&app.db, id, BATCH as usize).await?;
+        let batch = db::change::forget_of_item(&app.db, id, BATCH).await?;
         removed += batch;
         if batch == 0 {
             break;
