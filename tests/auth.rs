@@ -192,6 +192,13 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Query.changes",
+        "{ changes { nodes { cursor } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Mutation.createConnectToken",
         "mutation { createConnectToken(input: { itemId: \"$item\" }) { connectToken } }",
         NOT_FOUND,

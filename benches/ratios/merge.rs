@@ -3,17 +3,21 @@
 use std::time::Instant;
 
 use entity::{
-    account, execution,
-    kind::{ExecutionStatus, Product, TriggeredBy},
+    account, event, execution,
+    kind::{EventType, ExecutionStatus, Product, TriggeredBy},
     transaction,
 };
 use ponte::{
     app::App,
     connector::{Coverage, SourceKind, Window},
-    db::merge,
+    db::{change, merge},
     product::{self, transaction::Stager},
 };
-use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::{
+    ActiveModelTrait as _,
+    ActiveValue::{NotSet, Set},
+    DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -94,6 +98,7 @@ pub async fn merging(app: &App, application: Uuid) {
         )
         .await
         .expect("merged");
+        tell(app, &txn, &execution, row.id).await;
         txn.commit().await.expect("committed");
         ours.push(began.elapsed().as_secs_f64());
         whole.push((staging + began.elapsed()).as_secs_f64());
@@ -129,6 +134,40 @@ pub async fn merging(app: &App, application: Uuid) {
     verdict(theirs / ours, 0.3);
     println!("    with staging:");
     verdict(theirs / whole, 0.3);
+}
+
+/// Tells of the inserted rows, as the worker does in the same transaction.
+async fn tell(app: &App, txn: &DatabaseTransaction, execution: &execution::Model, account: Uuid) {
+    let now = app.clock.now();
+    let id = app.rng.id(now);
+    event::Entity::insert(event::ActiveModel {
+        sequence: NotSet,
+        id: Set(id),
+        application_id: Set(execution.application_id),
+        position: Set(None),
+        kind: Set(EventType::TransactionsCreated),
+        item_id: Set(Some(execution.item_id)),
+        account_id: Set(Some(account)),
+        connector_id: Set(Some(execution.connector_id)),
+        item_sequence: Set(Some(1)),
+        client_user_id: Set(None),
+        connect_token_id: Set(None),
+        triggered_by: Set(Some(execution.triggered_by)),
+        webhook_url: Set(None),
+        payload: Set(json!({})),
+        created_at: Set(now),
+    })
+    .exec_without_returning(txn)
+    .await
+    .expect("an event");
+    let side = merge::Side {
+        execution: execution.id,
+        key: "merged",
+        account,
+    };
+    change::insert_created(&app.db, txn, side, id, 0)
+        .await
+        .expect("told");
 }
 
 fn records(batch: usize) -> Vec<ponte::connector::TransactionRecord> {

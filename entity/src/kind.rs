@@ -277,6 +277,47 @@ impl EventType {
 }
 
 vocabulary! {
+    /// What can change, as the feed of changes tells it.
+    EntityKind {
+        /// A user's connection.
+        Item,
+        /// What a user allowed.
+        Consent,
+        /// An account or card.
+        Account,
+        /// A movement.
+        Transaction,
+        /// A holder.
+        Identity,
+    }
+}
+
+impl EntityKind {
+    /// The table that holds such entities.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Item => "item",
+            Self::Consent => "consent",
+            Self::Account => "account",
+            Self::Transaction => "account_transaction",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+vocabulary! {
+    /// What became of an entity.
+    ChangeAction {
+        /// It is new.
+        Created,
+        /// It is different.
+        Updated,
+        /// It is gone.
+        Deleted,
+    }
+}
+
+vocabulary! {
     /// Where a delivery stands.
     DeliveryStatus {
         /// Due now or later.

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod application;
 pub mod attempt;
+pub mod change;
 pub mod circuit;
 pub mod connect_token;
 pub mod consent;

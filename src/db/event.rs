@@ -1,7 +1,10 @@
 //! Statements of the relay.
 
-use entity::event;
-use sea_orm::{ConnectionTrait, FromQueryResult as _, IdenStatic as _, Iterable as _, Statement};
+use entity::{change, event};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult as _, IdenStatic as _,
+    Iterable as _, QueryFilter as _, Statement,
+};
 use uuid::Uuid;
 
 use super::{Db, execution::limit_value};
@@ -75,7 +78,7 @@ pub async fn stamp(
 
 async fn event_head_to(txn: &impl ConnectionTrait, application: Uuid, position: i64) -> Result<()> {
     use entity::event_head::{Column, Entity};
-    use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
+    use sea_orm::sea_query::Expr;
 
     Entity::update_many()
         .col_expr(Column::Position, Expr::value(position))
@@ -100,15 +103,37 @@ pub async fn forget_tests(
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
-/// Removes some of the oldest events of an application that were appended before an instant, and says how many. Never one
-/// behind an event that is kept.
+/// Removes some of the oldest events of an application that were appended before an instant, with the changes they tell,
+/// and says how many events that were. Never one behind an event that is kept. At least one goes, however much it tells;
+/// more only while no more than `limit` rows go in all.
 pub async fn forget(db: &Db, application: Uuid, before: Timestamp, limit: usize) -> Result<usize> {
-    let sql = "DELETE FROM event WHERE sequence IN (\
-          SELECT sequence FROM event WHERE application_id = $1 AND position IS NOT NULL AND position < coalesce((\
+    let sql = "SELECT sequence, 1 + coalesce((SELECT max(ordinal) + 1 FROM change WHERE event_sequence = event.sequence), 0) AS weight \
+          FROM event WHERE application_id = $1 AND position IS NOT NULL AND position < coalesce((\
             SELECT position FROM event WHERE application_id = $1 AND position IS NOT NULL AND created_at >= $2 \
-            ORDER BY position LIMIT 1), 9223372036854775807) ORDER BY position LIMIT $3)";
+            ORDER BY position LIMIT 1), 9223372036854775807) ORDER BY position LIMIT $3";
     let values = [application.into(), before.0.into(), limit_value(limit)];
+    let txn = db.begin().await?;
     let statement = Statement::from_sql_and_values(db.backend(), sql, values);
-    let done = db.write().execute_raw(statement).await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    let mut events: Vec<i64> = Vec::new();
+    let mut total = 0;
+    for row in txn.query_all_raw(statement).await? {
+        let weight: i32 = row.try_get("", "weight")?;
+        total += usize::try_from(weight).unwrap_or(limit);
+        if total > limit && !events.is_empty() {
+            break;
+        }
+        events.push(row.try_get("", "sequence")?);
+    }
+    for events in events.chunks(500) {
+        change::Entity::delete_many()
+            .filter(change::Column::EventSequence.is_in(events.iter().copied()))
+            .exec(&txn)
+            .await?;
+        event::Entity::delete_many()
+            .filter(event::Column::Sequence.is_in(events.iter().copied()))
+            .exec(&txn)
+            .await?;
+    }
+    txn.commit().await?;
+    Ok(events.len())
 }

@@ -218,13 +218,47 @@ pub async fn rekey(db: &Db, txn: &impl ConnectionTrait, id: Uuid, row_key: &str)
     Ok(())
 }
 
-/// Updates stored transactions whose content differs from the staged one's, and answers their ids.
+/// Fields of a transaction as the public schema names them, and the columns that they come from.
+const FIELDS: [(&str, &[&str]); 12] = [
+    ("date", &["date"]),
+    ("postedOn", &["posted_on"]),
+    ("description", &["description"]),
+    ("descriptionRaw", &["description_raw"]),
+    ("amount", &["amount_units", "amount_nanos"]),
+    (
+        "amountInAccountCurrency",
+        &["account_amount_units", "account_amount_nanos"],
+    ),
+    ("currencyCode", &["currency_code"]),
+    ("type", &["kind"]),
+    ("status", &["status"]),
+    ("balance", &["balance_units", "balance_nanos"]),
+    ("providerId", &["provider_id"]),
+    ("providerCode", &["provider_code"]),
+];
+
+/// A stored transaction that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// Identity.
+    pub id: Uuid,
+    /// The fields that are different now, as the public schema names them.
+    pub fields: Vec<&'static str>,
+}
+
+/// Updates stored transactions whose content differs from the staged one's, and answers which, and how they differ.
+///
+/// That is asked before: once updated, a row no longer tells what it was. Where nothing has changed, asking is all.
 pub async fn update(
     db: &Db,
     txn: &impl ConnectionTrait,
     side: Side<'_>,
     now: Timestamp,
-) -> Result<Vec<Uuid>> {
+) -> Result<Vec<Updated>> {
+    let updated = differing(db, txn, side).await?;
+    if updated.is_empty() {
+        return Ok(updated);
+    }
     let set: Vec<String> = CONTENT
         .iter()
         .filter(|column| **column != "row_key")
@@ -233,12 +267,49 @@ pub async fn update(
     let sql = format!(
         "UPDATE account_transaction SET {}, updated_at = $4 FROM staged_transaction s \
          WHERE s.execution_id = $1 AND s.account_key = $2 AND account_transaction.account_id = $3 \
-         AND account_transaction.row_key = s.row_key AND account_transaction.digest <> s.digest \
-         RETURNING account_transaction.id AS id",
+         AND account_transaction.row_key = s.row_key AND account_transaction.digest <> s.digest",
         set.join(", ")
     );
     let [a, b, c] = side.values();
-    ids(db, txn, &sql, vec![a, b, c, now.0.into()]).await
+    let values = [a, b, c, now.0.into()];
+    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
+    Ok(updated)
+}
+
+/// Stored transactions whose content differs from the staged one's. One number tells which fields do.
+async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<Vec<Updated>> {
+    let bits: Vec<String> = FIELDS
+        .iter()
+        .enumerate()
+        .map(|(place, (_, columns))| {
+            let differs: Vec<String> = columns
+                .iter()
+                .map(|column| format!("t.{column} IS DISTINCT FROM s.{column}"))
+                .collect();
+            let bit = 1 << place;
+            format!("CASE WHEN {} THEN {bit} ELSE 0 END", differs.join(" OR "))
+        })
+        .collect();
+    let sql = format!(
+        "SELECT t.id AS id, {} AS fields FROM account_transaction t JOIN staged_transaction s ON t.row_key = s.row_key \
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.digest <> s.digest",
+        bits.join(" + ")
+    );
+    let statement = Statement::from_sql_and_values(db.backend(), sql, side.values());
+    let rows = txn.query_all_raw(statement).await?;
+    let updated = |row: &sea_orm::QueryResult| {
+        let bits: i32 = row.try_get("", "fields")?;
+        let names = FIELDS.iter().enumerate();
+        Ok(Updated {
+            id: row.try_get("", "id")?,
+            fields: names
+                .filter(|(place, _)| bits & (1 << place) != 0)
+                .map(|(_, (name, _))| *name)
+                .collect(),
+        })
+    };
+    rows.iter().map(updated).collect()
 }
 
 /// Deletes stored transactions.
@@ -336,19 +407,7 @@ const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE 
 
 impl Side<'_> {
     /// Bound as $1, $2 and $3.
-    fn values(self) -> [Value; 3] {
+    pub(super) fn values(self) -> [Value; 3] {
         [self.execution.into(), self.key.into(), self.account.into()]
     }
-}
-
-async fn ids(
-    db: &Db,
-    txn: &impl ConnectionTrait,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<Vec<Uuid>> {
-    let rows = txn
-        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }

@@ -5,6 +5,7 @@
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
 pub mod attempt;
+pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod execution;

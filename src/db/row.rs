@@ -3,8 +3,8 @@
 use chrono::NaiveDate;
 use entity::{
     kind::{
-        AccountSubtype, AccountType, DeliveryStatus, EventType, ExecutionStatus, TransactionStatus,
-        TransactionType, TriggeredBy, WebhookPayload,
+        AccountSubtype, AccountType, ChangeAction, DeliveryStatus, EntityKind, EventType,
+        ExecutionStatus, TransactionStatus, TransactionType, TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -81,7 +81,9 @@ cells!(
     i64,
     AccountSubtype,
     AccountType,
+    ChangeAction,
     DeliveryStatus,
+    EntityKind,
     EventType,
     ExecutionStatus,
     Json,

@@ -11,36 +11,90 @@ use crate::{
     error::{Error, Result},
 };
 
-const BODY_BYTES: usize = 16 + 16 + 8;
+const OWNER_BYTES: usize = 16 + 16;
+const POSITION_BYTES: usize = 8;
+const PLACE_BYTES: usize = POSITION_BYTES + 4;
 const MAC_BYTES: usize = 16;
 
 /// The cursor of a position in an application's log. Position 0 is before everything.
 pub fn encode(app: &App, application: Uuid, position: i64) -> String {
-    let mut bytes = Vec::with_capacity(BODY_BYTES + MAC_BYTES);
+    seal(app, application, position.to_be_bytes())
+}
+
+/// The position behind a cursor. Fails with BAD_CURSOR unless it is one of this log and application.
+pub fn decode(app: &App, application: Uuid, cursor: &str) -> Result<i64> {
+    let position: [u8; POSITION_BYTES] = open(app, application, cursor)?;
+    Ok(i64::from_be_bytes(position))
+}
+
+/// A place among the changes that events tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The event's position.
+    pub position: i64,
+    /// The change's place among what the event tells.
+    pub ordinal: i32,
+}
+
+impl Place {
+    /// Before everything.
+    pub const START: Self = Self::behind(0);
+
+    /// Behind everything that the event at a position tells.
+    pub const fn behind(position: i64) -> Self {
+        Self {
+            position,
+            ordinal: i32::MAX,
+        }
+    }
+}
+
+/// The cursor of a place among the changes. Its length tells it from the log's.
+pub fn of_place(app: &App, application: Uuid, place: Place) -> String {
+    let mut bytes = [0; PLACE_BYTES];
+    let (position, ordinal) = bytes.split_at_mut(POSITION_BYTES);
+    position.copy_from_slice(&place.position.to_be_bytes());
+    ordinal.copy_from_slice(&place.ordinal.to_be_bytes());
+    seal(app, application, bytes)
+}
+
+/// The place behind a cursor. Fails with BAD_CURSOR unless it is one of the changes of this log and application.
+pub fn place(app: &App, application: Uuid, cursor: &str) -> Result<Place> {
+    let bytes: [u8; PLACE_BYTES] = open(app, application, cursor)?;
+    let (position, ordinal) = bytes.split_first_chunk().ok_or(Error::BadCursor)?;
+    Ok(Place {
+        position: i64::from_be_bytes(*position),
+        ordinal: i32::from_be_bytes(ordinal.try_into().map_err(|_| Error::BadCursor)?),
+    })
+}
+
+/// What says where, with whose it is and a proof that it comes from here.
+fn seal<const N: usize>(app: &App, application: Uuid, place: [u8; N]) -> String {
+    let mut bytes = Vec::with_capacity(OWNER_BYTES + N + MAC_BYTES);
     bytes.extend_from_slice(app.log_id.as_bytes());
     bytes.extend_from_slice(application.as_bytes());
-    bytes.extend_from_slice(&position.to_be_bytes());
+    bytes.extend_from_slice(&place);
     let mac = app.vault.cursor_mac(&bytes);
     bytes.extend_from_slice(&mac[..MAC_BYTES]);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The position behind a cursor. Fails with BAD_CURSOR unless it is one of this log and application.
-pub fn decode(app: &App, application: Uuid, cursor: &str) -> Result<i64> {
+fn open<const N: usize>(app: &App, application: Uuid, cursor: &str) -> Result<[u8; N]> {
     let bytes = URL_SAFE_NO_PAD
         .decode(cursor)
         .map_err(|_| Error::BadCursor)?;
-    let (body, mac) = bytes.split_at_checked(BODY_BYTES).ok_or(Error::BadCursor)?;
+    let (body, mac) = bytes
+        .split_at_checked(OWNER_BYTES + N)
+        .ok_or(Error::BadCursor)?;
     let expected = app.vault.cursor_mac(body);
     let genuine: bool = mac.ct_eq(&expected[..MAC_BYTES]).into();
     if !genuine
         || body[..16] != app.log_id.as_bytes()[..]
-        || body[16..32] != application.as_bytes()[..]
+        || body[16..OWNER_BYTES] != application.as_bytes()[..]
     {
         return Err(Error::BadCursor);
     }
-    let position: [u8; 8] = body[32..].try_into().map_err(|_| Error::BadCursor)?;
-    Ok(i64::from_be_bytes(position))
+    body[OWNER_BYTES..].try_into().map_err(|_| Error::BadCursor)
 }
 
 /// The position to go on from: that of `after`, checked to be neither in the future nor older than what is kept.
@@ -55,6 +109,31 @@ pub async fn resume(app: &App, application: Uuid, after: &str) -> Result<i64> {
 
 /// Fails with CURSOR_EXPIRED unless everything behind a position is still kept.
 pub async fn check_kept(app: &App, application: Uuid, position: i64) -> Result<()> {
+    let oldest = oldest(app, application).await?;
+    if position < oldest {
+        return Err(Error::CursorExpired {
+            oldest: encode(app, application, oldest),
+        });
+    }
+    Ok(())
+}
+
+/// Fails with BAD_CURSOR when a place is in the future, and with CURSOR_EXPIRED unless everything behind it is still kept.
+pub async fn check_place(app: &App, application: Uuid, place: Place) -> Result<()> {
+    if place.position > head(app, application).await? {
+        return Err(Error::BadCursor);
+    }
+    let oldest = Place::behind(oldest(app, application).await?);
+    if place < oldest {
+        return Err(Error::CursorExpired {
+            oldest: of_place(app, application, oldest),
+        });
+    }
+    Ok(())
+}
+
+/// The oldest position behind which everything is still kept.
+async fn oldest(app: &App, application: Uuid) -> Result<i64> {
     let kept = event::Entity::owned_by(application)
         .filter(event::Column::Position.is_not_null())
         .select_only()
@@ -63,17 +142,11 @@ pub async fn check_kept(app: &App, application: Uuid, position: i64) -> Result<(
         .into_tuple::<i64>()
         .one(app.db.read())
         .await?;
-    let oldest = match kept {
-        Some(oldest) => oldest - 1,
+    match kept {
+        Some(oldest) => Ok(oldest - 1),
         // Nothing is kept: only the very end works.
-        None => head(app, application).await?,
-    };
-    if position < oldest {
-        return Err(Error::CursorExpired {
-            oldest: encode(app, application, oldest),
-        });
+        None => head(app, application).await,
     }
-    Ok(())
 }
 
 /// The last position given out.

@@ -7,6 +7,7 @@
 pub mod asyncapi;
 pub mod body;
 pub mod catalogue;
+pub mod change;
 pub mod cursor;
 pub mod feed;
 pub mod log;
@@ -26,8 +27,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use self::body::{ItemState, StatusChanged};
 pub use self::body::{body, body_of};
+use self::{
+    body::{ItemState, StatusChanged},
+    change::Told,
+};
 use crate::{app::App, error::Result};
 
 /// How much of a body is shown beside an attempt.
@@ -43,6 +47,7 @@ pub struct Draft {
     account: Option<Uuid>,
     triggered_by: Option<TriggeredBy>,
     extra: Extra,
+    told: Vec<Told>,
 }
 
 impl Draft {
@@ -53,6 +58,7 @@ impl Draft {
             account: None,
             triggered_by,
             extra: Extra::new(),
+            told: Vec::new(),
         }
     }
 
@@ -77,6 +83,23 @@ impl Draft {
         self
     }
 
+    /// Adds entities that it tells of, in this order.
+    #[must_use]
+    pub fn telling(mut self, told: impl IntoIterator<Item = Told>) -> Self {
+        self.told.extend(told);
+        self
+    }
+
+    /// Adds an entity that it tells of before all others.
+    pub fn tell_first(&mut self, told: Option<Told>) {
+        self.told.splice(0..0, told);
+    }
+
+    /// What has happened.
+    pub fn kind(&self) -> EventType {
+        self.kind
+    }
+
     /// Adds to the envelope what [`body`](mod@body) describes for this kind.
     #[must_use]
     pub fn carrying(mut self, addition: &impl Serialize) -> Self {
@@ -89,23 +112,26 @@ impl Draft {
 }
 
 /// Appends events about an Item, in this order, inside the transaction of what they tell. The caller holds the Item's
-/// row and saves it: the Item's sequence moves on.
+/// row and saves it: the Item's sequence moves on. Answers their ids.
 pub async fn append(
     txn: &impl ConnectionTrait,
     app: &App,
     item: &mut item::Model,
     drafts: impl IntoIterator<Item = Draft>,
-) -> Result<()> {
+) -> Result<Vec<Uuid>> {
     let now = app.clock.now();
+    let mut told = Vec::new();
     let rows: Vec<_> = drafts
         .into_iter()
         .map(|draft| {
+            let id = app.rng.id(now);
+            told.push((id, draft.told));
             if draft.kind != EventType::ItemStatusChanged {
                 item.event_sequence += 1;
             }
             event::ActiveModel {
                 sequence: NotSet,
-                id: Set(app.rng.id(now)),
+                id: Set(id),
                 application_id: Set(item.application_id),
                 position: Set(None),
                 kind: Set(draft.kind),
@@ -126,8 +152,9 @@ pub async fn append(
         event::Entity::insert_many(rows)
             .exec_without_returning(txn)
             .await?;
+        change::insert(txn, app, &told).await?;
     }
-    Ok(())
+    Ok(told.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Appends an event about an application itself, inside the transaction of what it tells.

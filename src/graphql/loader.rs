@@ -15,7 +15,7 @@ use std::{
 use async_graphql::Context;
 use entity::{
     account, attempt, circuit, consent, delivery, event, identity, item,
-    kind::{AccountType, DeliveryStatus},
+    kind::{AccountType, DeliveryStatus, EntityKind},
     webhook,
 };
 use futures_util::{
@@ -24,7 +24,11 @@ use futures_util::{
 };
 use uuid::Uuid;
 
-use super::{ContextExt as _, turn::Turn};
+use super::{
+    ContextExt as _,
+    turn::Turn,
+    types::node::{self, Node},
+};
 use crate::{
     db::page::{Page, Slice},
     error::{Error, Result},
@@ -156,6 +160,7 @@ type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
 
 /// The batches of one request.
 pub struct Loaders {
+    nodes: Batch<EntityKind, Uuid, Node>,
     items: Batch<(), Uuid, item::Model>,
     accounts: Batch<(), Uuid, account::Model>,
     identities: Batch<(), Uuid, identity::Model>,
@@ -176,6 +181,7 @@ impl Loaders {
     /// Empty ones, for what runs in these turns.
     pub fn new(turn: &Turn) -> Self {
         Self {
+            nodes: Batch::new(turn),
             items: Batch::new(turn),
             accounts: Batch::new(turn),
             identities: Batch::new(turn),
@@ -196,6 +202,15 @@ impl Loaders {
 
 fn loaders<'a>(ctx: &Context<'a>) -> &'a Loaders {
     ctx.data_unchecked::<Loaders>()
+}
+
+/// An entity of a kind; API keys only.
+pub async fn node(ctx: &Context<'_>, kind: EntityKind, id: Uuid) -> Result<Option<Node>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |kind: EntityKind, ids: Vec<Uuid>| async move {
+        node::of_table(&app, &principal, kind.table(), &ids).await
+    };
+    loaders(ctx).nodes.load(kind, id, load).await
 }
 
 /// An Item of this principal.

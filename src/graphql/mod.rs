@@ -41,6 +41,8 @@ pub const DEFAULT_ROWS: usize = 50;
 pub const MOST_ROWS: usize = 200;
 /// Most rows of a page of transactions.
 pub const MOST_TRANSACTIONS: usize = 500;
+/// Most rows of a page of changes.
+pub const MOST_CHANGES: usize = 500;
 /// Most fields below each other; the standard introspection query has 15.
 const MOST_DEPTH: usize = 20;
 /// Most fields of a document, fragments counted wherever they are spread.

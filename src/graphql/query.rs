@@ -11,6 +11,7 @@ use super::{
         application::Viewer,
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
+        feed::{self, ChangeConnection},
         item::{self, Item, ItemConnection, ItemFilter},
         node::{self, Node},
         transaction::Transaction,
@@ -167,5 +168,18 @@ impl Query {
         wait_seconds: Option<i32>,
     ) -> Result<EventConnection> {
         event::list(ctx, first, after, filter, wait_seconds).await
+    }
+
+    /// Every entity of yours that is new, different or gone, oldest change first: read on from the last cursor instead of reading lists again. Nothing is missing and nothing comes twice, whatever happens meanwhile. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn changes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Only what comes behind this cursor of a change; from the oldest change that is kept when left out. BAD_CURSOR when it is none of yours, CURSOR_EXPIRED when it is older than what is kept."
+        )]
+        after: Option<String>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+    ) -> Result<ChangeConnection> {
+        feed::list(ctx, first, after).await
     }
 }

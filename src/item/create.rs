@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::{
     connect_token, consent, event_head, idempotency_key, item,
-    kind::{ExecutionStatus, Product},
+    kind::{EntityKind, ExecutionStatus, Product},
 };
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait,
@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, credentials_scope,
+    Changed, Held, credentials_scope,
     input::{self, by_name},
     insert_execution,
     state::Signal,
@@ -26,6 +26,7 @@ use crate::{
     auth::Principal,
     connector::validate::Required,
     error::{Error, Result},
+    event::change::Told,
 };
 
 const IDEMPOTENCY_KEY_LASTS: Duration = Duration::from_hours(24);
@@ -141,10 +142,12 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         .exec_without_returning(&txn)
         .await?;
     upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
-    insert_consent(&txn, app, &item).await?;
+    let consent = insert_consent(&txn, app, &item).await?;
     let cause = triggered_by(principal);
     let mut execution =
         insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
+    let mut item = Held::fresh(item);
+    item.note([Told::created(EntityKind::Consent, consent)]);
     transition::apply(
         &txn,
         app,
@@ -154,13 +157,17 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     )
     .await?;
     txn.commit().await?;
-    Ok(Changed { item, position })
+    Ok(Changed {
+        item: item.into_row(),
+        position,
+    })
 }
 
 /// What the user allowed by making this Item.
-async fn insert_consent(txn: &DatabaseTransaction, app: &App, item: &item::Model) -> Result<()> {
+async fn insert_consent(txn: &DatabaseTransaction, app: &App, item: &item::Model) -> Result<Uuid> {
+    let id = app.rng.id(item.created_at);
     consent::Entity::insert(consent::ActiveModel {
-        id: Set(app.rng.id(item.created_at)),
+        id: Set(id),
         application_id: Set(item.application_id),
         item_id: Set(item.id),
         products: Set(item.products.clone()),
@@ -170,7 +177,7 @@ async fn insert_consent(txn: &DatabaseTransaction, app: &App, item: &item::Model
     })
     .exec_without_returning(txn)
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// A new Item with nothing in it.

@@ -1,6 +1,9 @@
 //! Deleting an Item: at once for everybody who asks, thoroughly by the purge.
 
-use entity::{data_key, idempotency_key, kind::EventType};
+use entity::{
+    data_key, idempotency_key,
+    kind::{EntityKind, EventType},
+};
 use sea_orm::{ColumnTrait as _, EntityTrait, QueryFilter as _};
 use uuid::Uuid;
 
@@ -9,7 +12,7 @@ use crate::{
     app::App,
     auth::Principal,
     error::Result,
-    event::{self, Draft},
+    event::{self, Draft, change::Told},
 };
 
 /// Deletes an Item. When this returns, its keys are destroyed, it is invisible, no worker can record for it, and the
@@ -43,7 +46,8 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
             &txn,
             &app,
             &mut item,
-            [Draft::new(EventType::ItemDeleted, None)],
+            [Draft::new(EventType::ItemDeleted, None)
+                .telling([Told::deleted(EntityKind::Item, id)])],
         )
         .await?;
         item.credentials = None;

@@ -78,7 +78,10 @@ async fn answer_in_task(
     )
     .await?;
     txn.commit().await?;
-    Ok(Changed { item, position })
+    Ok(Changed {
+        item: item.into_row(),
+        position,
+    })
 }
 
 fn question(item: &item::Model) -> Result<Field> {

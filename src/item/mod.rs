@@ -6,6 +6,7 @@
 
 mod create;
 mod delete;
+mod held;
 mod input;
 pub mod list;
 mod mfa;
@@ -33,6 +34,7 @@ use zeroize::Zeroizing;
 pub use self::{
     create::{NewItem, create},
     delete::delete,
+    held::Held,
     input::{Change, check_client_user_id, check_redirect_uri, check_webhook_url},
     mfa::answer,
     permission::Permission,
@@ -72,18 +74,15 @@ pub async fn load(app: &App, principal: &Principal, id: Uuid) -> Result<item::Mo
 const NOT_FOUND: Error = Error::NotFound { what: "item" };
 
 /// Holds an Item's row until the transaction ends.
-pub async fn lock(
-    txn: &DatabaseTransaction,
-    principal: &Principal,
-    id: Uuid,
-) -> Result<item::Model> {
-    principal
+pub async fn lock(txn: &DatabaseTransaction, principal: &Principal, id: Uuid) -> Result<Held> {
+    let row = principal
         .items()
         .filter(item::Column::Id.eq(id))
         .lock_exclusive()
         .one(txn)
         .await?
-        .ok_or(NOT_FOUND)
+        .ok_or(NOT_FOUND)?;
+    Ok(Held::stored(row))
 }
 
 /// Writes an Item back.

@@ -95,6 +95,13 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
     removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;
     removed += drain::<execution::Entity>(app, execution::Column::ItemId.eq(id)).await?;
+    loop {
+        let batch = db::change::forget_of_item(&app.db, id, BATCH).await?;
+        removed += batch;
+        if batch == 0 {
+            break;
+        }
+    }
     removed += drain::<data_key::Entity>(app, data_key::Column::ItemId.eq(id)).await?;
     db::delivery::forget_excerpts(&app.db, id).await?;
     Ok(removed)

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 
 use super::{
-    save,
+    Held, save,
     state::{self, Signal},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl From<Signal> for Move {
 pub async fn apply(
     txn: &impl ConnectionTrait,
     app: &App,
-    item: &mut item::Model,
+    item: &mut Held,
     execution: &mut execution::Model,
     what: Move,
 ) -> Result<()> {
@@ -98,6 +98,10 @@ pub async fn apply(
         for envelope in [execution.session.take(), execution.answer.take()] {
             app.vault.destroy(txn, envelope.as_deref()).await?;
         }
+    }
+    // The last event tells: whoever has read it has nothing of this left to read.
+    if let Some(last) = drafts.pop() {
+        drafts.push(last.telling(item.tell()));
     }
     event::append(txn, app, item, drafts).await?;
     save(txn, item).await?;

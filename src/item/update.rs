@@ -108,7 +108,10 @@ async fn update_in_task(
     )
     .await?;
     txn.commit().await?;
-    Ok(Changed { item, position })
+    Ok(Changed {
+        item: item.into_row(),
+        position,
+    })
 }
 
 /// A connect token updates its Items with what it carries.
@@ -221,7 +224,7 @@ pub async fn disable_auto_sync(app: &App, principal: &Principal, id: Uuid) -> Re
         item.updated_at = now;
         save(&txn, &item).await?;
         txn.commit().await?;
-        Ok(item)
+        Ok(item.into_row())
     })
     .await
 }

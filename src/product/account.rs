@@ -1,6 +1,6 @@
 //! Accounts and cards.
 
-use entity::{account, execution, staged_document};
+use entity::{account, execution, kind::EntityKind, staged_document};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
@@ -16,6 +16,7 @@ use crate::{
     clock::Timestamp,
     connector::AccountRecord,
     error::{Error, Result},
+    event::change::Told,
     money::Amount,
 };
 
@@ -90,12 +91,13 @@ pub async fn of_item(
 }
 
 /// Stores an account: updated in place when it is known and has changed, inserted when it is new. Its id never changes.
+/// Answers it, and what there is to tell of it.
 pub async fn merge(
     txn: &impl ConnectionTrait,
     app: &App,
     execution: &execution::Model,
     staged: &Staged,
-) -> Result<account::Model> {
+) -> Result<(account::Model, Option<Told>)> {
     let known = account::Entity::owned_by(execution.application_id)
         .filter(account::Column::ItemId.eq(execution.item_id))
         .filter(account::Column::Key.eq(staged.record.key.as_str()))
@@ -108,7 +110,8 @@ pub async fn merge(
             account::Entity::insert(row.clone().into_active_model().reset_all())
                 .exec_without_returning(txn)
                 .await?;
-            Ok(row)
+            let told = Told::created(EntityKind::Account, row.id);
+            Ok((row, Some(told)))
         }
         Some(known) => {
             let mut row = model(known.id, execution, staged, now);
@@ -120,9 +123,34 @@ pub async fn merge(
                 row.updated_at = now;
                 save(txn, &row).await?;
             }
-            Ok(row)
+            let told = differences(&known, &row);
+            Ok((row, told))
         }
     }
+}
+
+/// What clients see differently. `updatedAt` always does, and is not named.
+fn differences(a: &account::Model, b: &account::Model) -> Option<Told> {
+    Told::differing(
+        EntityKind::Account,
+        b.id,
+        &[
+            ("type", a.kind != b.kind),
+            ("subtype", a.subtype != b.subtype),
+            ("number", a.number != b.number),
+            ("name", a.name != b.name),
+            ("marketingName", a.marketing_name != b.marketing_name),
+            (
+                "balance",
+                (a.balance_units, a.balance_nanos) != (b.balance_units, b.balance_nanos),
+            ),
+            ("currencyCode", a.currency_code != b.currency_code),
+            ("owner", a.owner != b.owner),
+            ("taxNumber", a.tax_number != b.tax_number),
+            ("bankData", a.bank_data != b.bank_data),
+            ("creditData", a.credit_data != b.credit_data),
+        ],
+    )
 }
 
 /// Writes an account back.

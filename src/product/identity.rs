@@ -1,6 +1,6 @@
 //! Who the holder of an Item is.
 
-use entity::{execution, identity, staged_document};
+use entity::{execution, identity, kind::EntityKind, staged_document};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait,
     IntoActiveModel as _, QueryFilter as _, sea_query::OnConflict,
@@ -12,6 +12,7 @@ use crate::{
     app::App,
     connector::IdentityRecord,
     error::{Error, Result},
+    event::change::Told,
 };
 
 const KIND: &str = "identity";
@@ -40,18 +41,18 @@ pub async fn stage(
     Ok(())
 }
 
-/// Stores what a run has staged of the holder: updated in place when it has changed.
+/// Stores what a run has staged of the holder: updated in place when it has changed. Answers what there is to tell of it.
 pub async fn merge(
     txn: &impl ConnectionTrait,
     app: &App,
     execution: &execution::Model,
-) -> Result<()> {
+) -> Result<Option<Told>> {
     let Some(staged) =
         staged_document::Entity::find_by_id((execution.id, KIND.to_owned(), String::new()))
             .one(txn)
             .await?
     else {
-        return Ok(());
+        return Ok(None);
     };
     let record: IdentityRecord = serde_json::from_value(staged.body).map_err(Error::internal)?;
     let known = identity::Entity::owned_by(execution.application_id)
@@ -80,6 +81,10 @@ pub async fn merge(
         created_at: known.as_ref().map_or(now, |known| known.created_at),
         updated_at: known.as_ref().map_or(now, |known| known.updated_at),
     };
+    let told = match &known {
+        None => Some(Told::created(EntityKind::Identity, row.id)),
+        Some(known) => differences(known, &row),
+    };
     match known {
         None => {
             identity::Entity::insert(row.into_active_model().reset_all())
@@ -94,5 +99,26 @@ pub async fn merge(
                 .await?;
         }
     }
-    Ok(())
+    Ok(told)
+}
+
+/// What clients see differently. `updatedAt` always does, and is not named.
+fn differences(a: &identity::Model, b: &identity::Model) -> Option<Told> {
+    let rows = |name: &str| a.details.get(name) != b.details.get(name);
+    Told::differing(
+        EntityKind::Identity,
+        b.id,
+        &[
+            ("fullName", a.full_name != b.full_name),
+            ("companyName", a.company_name != b.company_name),
+            ("document", a.document != b.document),
+            ("documentType", a.document_type != b.document_type),
+            ("taxNumber", a.tax_number != b.tax_number),
+            ("birthDate", a.birth_date != b.birth_date),
+            ("jobTitle", a.job_title != b.job_title),
+            ("addresses", rows("addresses")),
+            ("phoneNumbers", rows("phoneNumbers")),
+            ("emails", rows("emails")),
+        ],
+    )
 }

@@ -7,8 +7,8 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use entity::{
-    account, execution,
-    kind::{EventType, TransactionStatus},
+    account, execution, item,
+    kind::{EntityKind, EventType, TransactionStatus},
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
@@ -23,11 +23,15 @@ use crate::{
     app::App,
     clock::Timestamp,
     connector::{Coverage, SourceKind, TransactionRecord, Warning},
-    db::merge::{self, Fresh, Gone, Owner, Side},
+    db::{
+        self,
+        merge::{self, Fresh, Gone, Owner, Side},
+    },
     error::Result,
     event::{
-        Draft,
+        self, Draft,
         body::{RowsChanged, RowsInserted},
+        change::Told,
     },
     money::Amount,
 };
@@ -42,6 +46,8 @@ const SUSPECT_SHARE: usize = 30;
 const SETTLES_WITHIN_DAYS: i64 = 10;
 /// How alike their texts must be.
 const SETTLES_ALIKE: f64 = 0.5;
+/// Where an event about new rows tells of their account, if it does; they come behind.
+const ACCOUNT_ORDINAL: i32 = 0;
 
 /// Turns records into rows to stage, counting equal rows of a day across the batches of one stream.
 pub struct Stager {
@@ -244,20 +250,53 @@ pub async fn merge(
                 }),
         );
     }
-    for (kind, ids) in [
-        (EventType::TransactionsUpdated, updated),
-        (EventType::TransactionsDeleted, gone),
+    let updated = updated.into_iter().map(|row| {
+        let told = Told::updated(EntityKind::Transaction, row.id, &row.fields);
+        (row.id, told)
+    });
+    let deleted = gone
+        .into_iter()
+        .map(|id| (id, Told::deleted(EntityKind::Transaction, id)));
+    for (kind, rows) in [
+        (EventType::TransactionsUpdated, updated.collect::<Vec<_>>()),
+        (EventType::TransactionsDeleted, deleted.collect()),
     ] {
-        events.extend(ids.chunks(EVENT_IDS).map(|ids| {
+        events.extend(rows.chunks(EVENT_IDS).map(|rows| {
+            let ids: Vec<Uuid> = rows.iter().map(|(id, _)| *id).collect();
             Draft::new(kind, by)
                 .of_account(row.id)
                 .carrying(&RowsChanged {
                     account_id: row.id,
                     transaction_ids: ids.into(),
                 })
+                .telling(rows.iter().map(|(_, told)| told.clone()))
         }));
     }
     Ok(Merged::Done(events))
+}
+
+/// Appends the events of a merge. Which rows are new is told in the database, where they are.
+pub async fn append(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    row: &account::Model,
+    item: &mut item::Model,
+    events: Vec<Draft>,
+) -> Result<()> {
+    let created = events
+        .iter()
+        .position(|draft| draft.kind() == EventType::TransactionsCreated);
+    let ids = event::append(txn, app, item, events).await?;
+    if let Some(event) = created.and_then(|place| ids.get(place)) {
+        let side = Side {
+            execution: execution.id,
+            key: &row.key,
+            account: row.id,
+        };
+        db::change::insert_created(&app.db, txn, side, *event, ACCOUNT_ORDINAL).await?;
+    }
+    Ok(())
 }
 
 /// Lets a PENDING row that has become POSTED under another key keep its id, although its text changed a little.

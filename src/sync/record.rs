@@ -13,7 +13,8 @@ use crate::{
     clock::Timestamp,
     connector::{Coverage, Failure, Question, Session, UserAction, Warning},
     error::{Error, Result},
-    item::{execution_scope, products_of, transition, upload},
+    event::change::Told,
+    item::{Held, execution_scope, products_of, transition, upload},
     metrics,
 };
 
@@ -51,7 +52,7 @@ pub struct Notes {
 }
 
 /// Holds the Item of a run; fails with [`Error::LeaseLost`] when it has been deleted or the run was taken away.
-pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Result<item::Model> {
+pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Result<Held> {
     let item = item::Entity::owned_by(execution.application_id)
         .filter(item::Column::Id.eq(execution.item_id))
         .filter(item::Column::DeletedAt.is_null())
@@ -64,7 +65,9 @@ pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Re
         .one(txn)
         .await?;
     match current {
-        Some(row) if row.epoch == execution.epoch && row.ended_at.is_none() => Ok(item),
+        Some(row) if row.epoch == execution.epoch && row.ended_at.is_none() => {
+            Ok(Held::stored(item))
+        }
         _ => Err(Error::LeaseLost),
     }
 }
@@ -172,6 +175,9 @@ pub struct MergedAccount {
     pub account: String,
     /// Why it was left as it was, if so.
     pub warning: Option<Warning>,
+    /// What has changed about it and no event of its merge has told: the run's end does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 /// The accounts that a run has merged.
@@ -184,11 +190,10 @@ pub async fn note_merged(
     txn: &DatabaseTransaction,
     app: &App,
     execution: &mut execution::Model,
-    account: String,
-    warning: Option<Warning>,
+    account: MergedAccount,
 ) -> Result<()> {
     let mut accounts = merged(execution)?;
-    accounts.push(MergedAccount { account, warning });
+    accounts.push(account);
     execution.merged = json!(accounts);
     prolong(app, execution);
     transition::save_execution(txn, execution).await
@@ -223,8 +228,10 @@ pub async fn finish(
                         | crate::item::state::Signal::FinishedPartially
                 )
             );
+            let accounts = self::merged(&execution)?.into_iter();
+            item.note(accounts.filter_map(|account| account.told));
             if merged {
-                crate::product::identity::merge(&txn, &app, &execution).await?;
+                item.note(crate::product::identity::merge(&txn, &app, &execution).await?);
             }
             item.status_detail = status_detail(
                 &item,

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use entity::{execution, kind::Product};
 
 use super::{
-    record::{self, steps},
+    record::{self, MergedAccount, steps},
     run::Lease,
 };
 use crate::{
     app::App,
     connector::{Connector, SourceKind},
     error::Result,
-    event,
     item::{save, state::Signal},
     product::{
         account,
@@ -70,7 +69,7 @@ async fn merge_account(
         let key = staged.record.key.clone();
         let txn = app.db.begin().await?;
         let mut item = record::lock(&txn, &execution).await?;
-        let mut row = account::merge(&txn, &app, &execution, &staged).await?;
+        let (mut row, told) = account::merge(&txn, &app, &execution, &staged).await?;
         let merged = if transactions {
             let covered = record::covered(&execution)?;
             let coverage = covered.iter().find(|coverage| coverage.account == row.key);
@@ -78,13 +77,19 @@ async fn merge_account(
         } else {
             Merged::Done(Vec::new())
         };
+        let mut note = MergedAccount {
+            account: key,
+            warning: None,
+            told,
+        };
         match merged {
-            Merged::Done(events) => {
-                if !events.is_empty() {
-                    event::append(&txn, &app, &mut item, events).await?;
+            Merged::Done(mut events) => {
+                if let Some(first) = events.first_mut() {
+                    first.tell_first(note.told.take());
+                    transaction::append(&txn, &app, &execution, &row, &mut item, events).await?;
                     save(&txn, &item).await?;
                 }
-                record::note_merged(&txn, &app, &mut execution, key, None).await?;
+                record::note_merged(&txn, &app, &mut execution, note).await?;
                 txn.commit().await?;
             }
             Merged::Suspect { mark, warning } => {
@@ -92,7 +97,8 @@ async fn merge_account(
                 let txn = app.db.begin().await?;
                 record::lock(&txn, &execution).await?;
                 account::suspect(&txn, row.id, mark).await?;
-                record::note_merged(&txn, &app, &mut execution, key, Some(warning)).await?;
+                (note.warning, note.told) = (Some(warning), None);
+                record::note_merged(&txn, &app, &mut execution, note).await?;
                 txn.commit().await?;
             }
         }

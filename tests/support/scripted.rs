@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 pub struct Bank {
     /// The rows of the only account.
     pub rows: Vec<TransactionRecord>,
+    /// What is on it, in cents.
+    pub balance: i64,
     /// Whether it says that it has shown everything.
     pub complete: bool,
     /// Fails the collection of this product.
@@ -46,6 +48,7 @@ pub struct Scripted {
 pub fn scripted() -> (Registry, Arc<Mutex<Bank>>) {
     let bank = Arc::new(Mutex::new(Bank {
         complete: true,
+        balance: 100,
         ..Bank::default()
     }));
     let connector = Scripted {
@@ -152,7 +155,7 @@ impl Connector for Scripted {
         }
         let mut batches = Vec::new();
         if request.product == Product::Accounts {
-            batches.push(Ok(Batch::Accounts(vec![account()])));
+            batches.push(Ok(Batch::Accounts(vec![account(bank.balance)])));
         } else {
             for (account, window) in request.windows {
                 let rows: Vec<_> = bank
@@ -178,7 +181,7 @@ impl Connector for Scripted {
     }
 }
 
-fn account() -> AccountRecord {
+fn account(cents: i64) -> AccountRecord {
     AccountRecord {
         key: "1".to_owned(),
         kind: AccountType::Bank,
@@ -186,7 +189,7 @@ fn account() -> AccountRecord {
         number: "0001/1".to_owned(),
         name: "Checking account".to_owned(),
         marketing_name: None,
-        balance: Some(Amount::from_cents(100)),
+        balance: Some(Amount::from_cents(cents)),
         currency_code: "BRL".to_owned(),
         owner: None,
         tax_number: None,

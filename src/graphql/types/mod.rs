@@ -8,6 +8,7 @@ pub mod connector;
 pub mod consent;
 pub mod details;
 pub mod event;
+pub mod feed;
 pub mod health;
 pub mod identity;
 pub mod item;

@@ -102,67 +102,56 @@ async fn load(app: &App, principal: &Principal, ids: &[Uuid]) -> OwnResult<HashM
         by_table.entry(table).or_default().push(id);
     }
     for (table, ids) in by_table {
-        match table.as_str() {
-            "item" => {
-                let found = item::list::by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Item(Item(row)))),
-                );
-            }
-            "account" => {
-                let found = list::accounts_by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Account(row.into()))),
-                );
-            }
-            "account_transaction" => {
-                let found = list::transactions_by_id(app, principal, &ids).await?;
-                let found = found.into_iter();
-                nodes.extend(found.map(|(id, row)| (id, Node::Transaction(row.into()))));
-            }
-            "identity" => {
-                let found = list::identities_by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Identity(row.into()))),
-                );
-            }
-            "consent" => {
-                let found = list::consents_by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Consent(row.into()))),
-                );
-            }
-            "event" => {
-                let found = log::by_id(app, owner, &ids).await?;
-                let event = |row| Node::Event(Event::new(app, Arc::new(row)));
-                nodes.extend(found.into_iter().map(|(id, row)| (id, event(row))));
-            }
-            "webhook" => {
-                let found = webhook::by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Webhook(row.into()))),
-                );
-            }
-            "delivery" => {
-                let found = webhook::deliveries_by_id(app, principal, &ids).await?;
-                nodes.extend(
-                    found
-                        .into_iter()
-                        .map(|(id, row)| (id, Node::Delivery(row.into()))),
-                );
-            }
-            _ => {}
-        }
+        nodes.extend(of_table(app, principal, &table, &ids).await?);
     }
     Ok(nodes)
+}
+
+/// What has these ids in one table of an application.
+pub async fn of_table(
+    app: &App,
+    principal: &Principal,
+    table: &str,
+    ids: &[Uuid],
+) -> OwnResult<HashMap<Uuid, Node>> {
+    Ok(match table {
+        "item" => {
+            let found = item::list::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Item(Item(row)))
+        }
+        "account" => {
+            let found = list::accounts_by_id(app, principal, ids).await?;
+            each(found, |row| Node::Account(row.into()))
+        }
+        "account_transaction" => {
+            let found = list::transactions_by_id(app, principal, ids).await?;
+            each(found, |row| Node::Transaction(row.into()))
+        }
+        "identity" => {
+            let found = list::identities_by_id(app, principal, ids).await?;
+            each(found, |row| Node::Identity(row.into()))
+        }
+        "consent" => {
+            let found = list::consents_by_id(app, principal, ids).await?;
+            each(found, |row| Node::Consent(row.into()))
+        }
+        "event" => {
+            let found = log::by_id(app, principal.application, ids).await?;
+            each(found, |row| Node::Event(Event::new(app, Arc::new(row))))
+        }
+        "webhook" => {
+            let found = webhook::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Webhook(row.into()))
+        }
+        "delivery" => {
+            let found = webhook::deliveries_by_id(app, principal, ids).await?;
+            each(found, |row| Node::Delivery(row.into()))
+        }
+        _ => HashMap::new(),
+    })
+}
+
+fn each<R>(found: HashMap<Uuid, R>, node: impl Fn(R) -> Node) -> HashMap<Uuid, Node> {
+    let nodes = found.into_iter().map(|(id, row)| (id, node(row)));
+    nodes.collect()
 }
