@@ -447,7 +447,7 @@ async fn browsers_may_read_from_the_origins_of_the_settings() {
     );
     assert_eq!(
         answer.header("access-control-allow-headers"),
-        "authorization,content-type,accept,x-api-key"
+        "authorization,content-type,accept,x-api-key,last-event-id,x-graphql-event-stream-token"
     );
     assert_eq!(answer.header("access-control-max-age"), "3600");
     let evil = preflight(&node, "https://evil.example.com").await;

@@ -197,7 +197,7 @@ fn tampered(headers: &HeaderMap, body: &[u8]) -> Vec<(&'static str, HeaderMap, V
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_libraries_verify_every_delivery_refuse_tampered_ones_and_go_on_through_a_rotation() {
-    on_both(&[], async |world| {
+    Box::pin(on_both(&[], async |world| {
         for language in ["node", "python"] {
             println!("in {language}");
             let all = EventType::iter().collect();
@@ -251,7 +251,7 @@ async fn stock_libraries_verify_every_delivery_refuse_tampered_ones_and_go_on_th
                 .data("mutation($id: ID!) { deleteWebhook(input: { webhookId: $id }) { deletedWebhookId } }", json!({ "id": id }))
                 .await;
         }
-    })
+    }))
     .await;
 }
 

@@ -109,7 +109,7 @@ async fn a_delivery_is_told_when_it_is_made_attempted_and_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_node_does_is_told_at_the_beat_and_what_is_others_never() {
-    on_both(&[], async |world| {
+    Box::pin(on_both(&[], async |world| {
         let item = world.connect_told(Some("http://127.0.0.1:9/own")).await;
         world.deliver().await;
         let waiting = later(follow(&world, &world.principal, json!({ "item": item.id })));
@@ -141,7 +141,7 @@ async fn what_another_node_does_is_told_at_the_beat_and_what_is_others_never() {
                 .await
                 .is_err()
         );
-    })
+    }))
     .await;
 }
 
