@@ -11,6 +11,7 @@ use async_graphql_value::Value;
 use futures_util::StreamExt as _;
 use tokio::{
     sync::{Notify, watch},
+    task::yield_now,
     time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -301,6 +302,8 @@ impl Execution {
             let Some(wanted) = self.group.upgrade().map(|group| group.push(frame)) else {
                 return false;
             };
+            // Groups take turns: otherwise whoever wakes this one would be woken by it next, past all others.
+            yield_now().await;
             // The group is not held meanwhile: it ends with its members.
             while self.group.upgrade().is_some_and(|group| group.is_ahead()) {
                 wanted.notified().await;

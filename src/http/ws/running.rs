@@ -1,6 +1,11 @@
 //! One operation of a socket.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll},
+};
 
 use async_stream::stream;
 use axum::extract::ws::Message;
@@ -44,12 +49,36 @@ pub(super) struct Running {
     pub(super) serial: u64,
     /// Where in the log it stands, if it can be resumed.
     pub(super) position: Option<i64>,
+    slot: Slot,
     handle: AbortHandle,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Freed at once, also while the socket is busy with a client that does not read.
+        drop(self.slot.stream().take());
         self.handle.abort();
+    }
+}
+
+/// Where an operation is driven from, until it is taken out.
+#[derive(Clone)]
+struct Slot(Arc<Mutex<Option<BoxStream<'static, Part>>>>);
+
+impl Slot {
+    fn stream(&self) -> MutexGuard<'_, Option<BoxStream<'static, Part>>> {
+        self.0.lock().expect("panics of operations are caught")
+    }
+}
+
+impl Stream for Slot {
+    type Item = Part;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+        match &mut *self.stream() {
+            Some(stream) => stream.poll_next_unpin(context),
+            None => Poll::Ready(None),
+        }
     }
 }
 
@@ -74,7 +103,8 @@ pub(super) fn start(
     } else {
         beside(web, parts, span)
     };
-    let (parts, handle) = abortable(parts);
+    let slot = Slot(Arc::new(Mutex::new(Some(parts))));
+    let (parts, handle) = abortable(slot.clone());
     let told = parts.map(move |part| Told {
         id: id.clone(),
         serial,
@@ -84,6 +114,7 @@ pub(super) fn start(
         Running {
             serial,
             position: None,
+            slot,
             handle,
         },
         told.boxed(),
