@@ -34,6 +34,7 @@ use crate::{Bench, median, sockets::Client, verdict};
 
 const SUBSCRIBERS: usize = 1_000;
 const UNRELATED: usize = 10_000;
+const PER_SOCKET: usize = 50;
 const EVENTS: usize = 200;
 const ROUNDS: usize = 5;
 const DOCUMENT: &str = "subscription { events { id cursor type itemId createdAt } }";
@@ -236,11 +237,16 @@ pub async fn unrelated(bench: &Bench) {
     let mut others = JoinSet::new();
     let crowd = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
-    for n in 0..UNRELATED {
-        let document = format!(
-            "subscription {{ itemUpdated(clientUserId: \"user {n}\") {{ cursor item {{ id }} }} }}"
-        );
-        let client = Client::subscribe(served.address, &served.key, &document).await;
+    // Many on each socket: both ends of all sockets are in this process.
+    for socket in 0..UNRELATED / PER_SOCKET {
+        let mut client = Client::open(served.address, &served.key).await;
+        for n in 0..PER_SOCKET {
+            let user = socket * PER_SOCKET + n;
+            let document = format!(
+                "subscription {{ itemUpdated(clientUserId: \"user {user}\") {{ cursor item {{ id }} }} }}"
+            );
+            client.also(&n.to_string(), &document).await;
+        }
         others.spawn(client.count(crowd.clone()));
     }
     while served.app.feed.scopes() < UNRELATED {

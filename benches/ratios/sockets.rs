@@ -28,9 +28,14 @@ impl Client {
     /// Opens a socket and subscribes to a document.
     pub async fn subscribe(address: SocketAddr, key: &str, document: &str) -> Self {
         let mut client = Self::open(address, key).await;
-        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": document } });
-        client.send(TEXT, subscribe.to_string().as_bytes()).await;
+        client.also("1", document).await;
         client
+    }
+
+    /// Subscribes to one more document.
+    pub async fn also(&mut self, id: &str, document: &str) {
+        let subscribe = json!({ "id": id, "type": "subscribe", "payload": { "query": document } });
+        self.send(TEXT, subscribe.to_string().as_bytes()).await;
     }
 
     /// Opens a socket.
