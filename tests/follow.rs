@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use axum::{body::Body, http::Request};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
+    auth::token,
     event::{self, cursor, retention},
-    graphql,
+    graphql, http,
 };
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::support::{TestApp, on_both_engines};
@@ -20,6 +23,33 @@ fn follow(test: &TestApp, document: &str) -> BoxStream<'static, Value> {
     let answers = test.graph.execute_stream(request).map(|mut response| {
         graphql::finish(&mut response, "test");
         serde_json::to_value(&response).expect("a response is JSON")
+    });
+    answers.boxed()
+}
+
+/// The same through the transport, which shares executions: over server-sent events.
+async fn follow_served(test: &TestApp, document: &str) -> BoxStream<'static, Value> {
+    let (id, secret) = (test.owner.client_id.to_string(), &test.owner.client_secret);
+    let key = token::create_api_key(&test.app, [127, 0, 0, 1].into(), &id, secret)
+        .await
+        .expect("an API key")
+        .token;
+    let request = Request::post("/graphql")
+        .header("content-type", "application/json")
+        .header("accept", "text/event-stream")
+        .header("authorization", format!("Bearer {key}"))
+        .body(Body::from(json!({ "query": document }).to_string()))
+        .expect("a request");
+    let router = http::router(test.app.clone(), test.graph.clone());
+    let answer = router.oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    // Each event is a piece.
+    let pieces = answer.into_body().into_data_stream();
+    let answers = pieces.filter_map(async |piece| {
+        let piece = piece.expect("a piece");
+        let text = std::str::from_utf8(&piece).expect("text");
+        let data = text.lines().find_map(|line| line.strip_prefix("data: {"))?;
+        Some(serde_json::from_str(&format!("{{{data}")).expect("JSON"))
     });
     answers.boxed()
 }
@@ -55,56 +85,82 @@ async fn head(test: &TestApp) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_tells_every_item_once_and_then_everything_that_follows() {
+    on_both_engines(|test| async move { snapshot(test, false).await }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_as_exact_over_a_transport_that_shares_executions() {
+    on_both_engines(|test| async move { snapshot(test, true).await }).await;
+}
+
+async fn snapshot(test: TestApp, served: bool) {
+    tokio::spawn(event::feed::run(test.app.clone()));
+    let mut items: Vec<Uuid> = Vec::new();
+    for _ in 0..3 {
+        items.push(test.connected().await);
+    }
+    // Committed and not published yet: part of the snapshot, and not told again.
+    let fresh = test
+        .connect("0", &[("user", "user-ok"), ("password", "password-ok")])
+        .await;
+    items.push(fresh);
+    items.sort_unstable();
+    let document = "subscription { itemUpdated(snapshot: true) { cursor snapshot moreStates event { type itemSequence } item { id status } } }";
+    let mut stream = if served {
+        follow_served(&test, document).await
+    } else {
+        follow(&test, document)
+    };
+    let before = head(&test).await;
+    let mut told = Vec::new();
+    for n in 0..items.len() {
+        let answer = next(&mut stream).await["data"]["itemUpdated"].clone();
+        assert_eq!(answer["snapshot"], true);
+        assert_eq!(answer["moreStates"], n + 1 < items.len());
+        assert_eq!(answer["event"]["type"], "ITEM_STATUS_CHANGED");
+        assert_eq!(position(&test, &answer["cursor"]), before);
+        let id = answer["item"]["id"].as_str().expect("an id");
+        let expected = if id == fresh.to_string() {
+            "UPDATING"
+        } else {
+            "UPDATED"
+        };
+        assert_eq!(answer["item"]["status"], expected);
+        told.push(id.parse::<Uuid>().expect("an id"));
+    }
+    assert_eq!(told, items);
+    test.settle().await;
+    let changes = rest(&mut stream).await;
+    let positions: Vec<i64> = changes
+        .iter()
+        .map(|answer| {
+            let answer = &answer["data"]["itemUpdated"];
+            assert_eq!(
+                (&answer["snapshot"], &answer["moreStates"]),
+                (&json!(false), &json!(false))
+            );
+            assert_eq!(answer["item"]["id"], json!(fresh));
+            position(&test, &answer["cursor"])
+        })
+        .collect();
+    // The Item was CREATED when the snapshot was taken: that one event is not told.
+    let missing: Vec<i64> = (before + 1..=head(&test).await)
+        .filter(|position| !positions.contains(position))
+        .collect();
+    assert_eq!(missing, [before + 1], "{positions:?}");
+    assert!(positions.is_sorted());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_excludes_a_cursor_and_may_be_empty() {
     on_both_engines(|test| async move {
         tokio::spawn(event::feed::run(test.app.clone()));
-        let mut items: Vec<Uuid> = Vec::new();
-        for _ in 0..3 {
-            items.push(test.connected().await);
-        }
-        // Committed and not published yet: part of the snapshot, and not told again.
-        let fresh = test.connect("0", &[("user", "user-ok"), ("password", "password-ok")]).await;
-        items.push(fresh);
-        items.sort_unstable();
-        let mut stream = follow(
-            &test,
-            "subscription { itemUpdated(snapshot: true) { cursor snapshot moreStates event { type itemSequence } item { id status } } }",
-        );
-        let before = head(&test).await;
-        let mut told = Vec::new();
-        for n in 0..items.len() {
-            let answer = next(&mut stream).await["data"]["itemUpdated"].clone();
-            assert_eq!(answer["snapshot"], true);
-            assert_eq!(answer["moreStates"], n + 1 < items.len());
-            assert_eq!(answer["event"]["type"], "ITEM_STATUS_CHANGED");
-            assert_eq!(position(&test, &answer["cursor"]), before);
-            let id = answer["item"]["id"].as_str().expect("an id");
-            let expected = if id == fresh.to_string() { "UPDATING" } else { "UPDATED" };
-            assert_eq!(answer["item"]["status"], expected);
-            told.push(id.parse::<Uuid>().expect("an id"));
-        }
-        assert_eq!(told, items);
-        test.settle().await;
-        let changes = rest(&mut stream).await;
-        let positions: Vec<i64> = changes
-            .iter()
-            .map(|answer| {
-                let answer = &answer["data"]["itemUpdated"];
-                assert_eq!((&answer["snapshot"], &answer["moreStates"]), (&json!(false), &json!(false)));
-                assert_eq!(answer["item"]["id"], json!(fresh));
-                position(&test, &answer["cursor"])
-            })
-            .collect();
-        // The Item was CREATED when the snapshot was taken: that one event is not told.
-        let missing: Vec<i64> = (before + 1..=head(&test).await)
-            .filter(|position| !positions.contains(position))
-            .collect();
-        assert_eq!(missing, [before + 1], "{positions:?}");
-        assert!(positions.is_sorted());
-
+        test.connected().await;
         let both = "subscription { itemUpdated(snapshot: true, after: \"x\") { cursor } }";
         let refused = next(&mut follow(&test, both)).await;
         assert_eq!(refused["errors"][0]["extensions"]["field"], "snapshot");
-        let none = "subscription { itemUpdated(snapshot: true, clientUserId: \"nobody\") { cursor } }";
+        let none =
+            "subscription { itemUpdated(snapshot: true, clientUserId: \"nobody\") { cursor } }";
         assert!(rest(&mut follow(&test, none)).await.is_empty());
     })
     .await;

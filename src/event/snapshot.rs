@@ -52,6 +52,13 @@ impl Shown {
         self.0.first().map(|(_, position, _)| *position)
     }
 
+    /// Up to which position this has to be looked at, and the events that have no position yet.
+    pub fn pending(&self) -> (i64, HashSet<Uuid>) {
+        let until = self.0.iter().map(|(_, position, _)| *position).max();
+        let events = self.0.iter().flat_map(|(.., events)| events).copied();
+        (until.unwrap_or_default(), events.collect())
+    }
+
     /// Whether what an event tells was part of what has been shown.
     pub fn includes(&self, event: &event::Model) -> bool {
         let part = self
@@ -95,9 +102,12 @@ pub async fn part(
         let more = items.len() as u64 > PAGE;
         items.truncate(usize::try_from(PAGE).expect("a small number"));
         let ids = items.iter().map(|row| row.id);
-        let unpublished = event::Entity::owned_by(application)
+        let unpublished: Vec<Uuid> = event::Entity::owned_by(application)
             .filter(event::Column::Position.is_null())
             .filter(event::Column::ItemId.is_in(ids))
+            .select_only()
+            .column(event::Column::Id)
+            .into_tuple()
             .all(&txn)
             .await?;
         txn.commit().await?;
@@ -105,7 +115,7 @@ pub async fn part(
             items,
             more,
             position: head.map_or(0, |row| row.position),
-            unpublished: unpublished.into_iter().map(|event| event.id).collect(),
+            unpublished: unpublished.into_iter().collect(),
         })
     })
     .await

@@ -90,10 +90,16 @@ impl Subscription {
                 }
             }
             start.after = shown.position().or(start.after);
-            let events = pin!(feed::follow(app.clone(), scope, filter, start));
+            let place = start.place.clone();
+            let (until, unpublished) = shown.pending();
+            place.need(until, unpublished);
+            // What was shown already comes whatever its type, so that it is known when all of it has come.
+            let followed = if snapshot { Filter::default() } else { filter.clone() };
+            let events = pin!(feed::follow(app.clone(), scope, followed, start));
             for await event in events {
                 let event = event?;
-                if !shown.includes(&event) {
+                place.came(event.id);
+                if !shown.includes(&event) && filter.admits(&event) {
                     yield ItemUpdated::change(Event::new(&app, event));
                 }
             }

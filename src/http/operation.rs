@@ -245,6 +245,19 @@ impl Answer {
                 .all(|error| error.path.len() <= 1)
     }
 
+    /// Whether the subscription itself has failed, and not the answer to one event.
+    pub(super) fn broken(&self) -> bool {
+        self.refused() || self.not_begun()
+    }
+
+    /// Whether it would fail again: a fault of ours passes, a cursor that is too old does not.
+    pub(super) fn is_final(&self) -> bool {
+        let errors = &self.response.errors;
+        errors
+            .iter()
+            .any(|error| code(error) != Some("INTERNAL_ERROR"))
+    }
+
     /// Its errors.
     pub(super) fn errors(&self) -> &[ServerError] {
         &self.response.errors

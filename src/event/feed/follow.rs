@@ -1,6 +1,6 @@
 //! One follower: a cursor over the log.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use entity::event;
@@ -12,6 +12,9 @@ use crate::{
     error::Result,
     event::{cursor, log},
 };
+
+/// How often a stream that is still needed looks how far the log has come.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// From where and how a scope is followed.
 #[derive(Clone, Default)]
@@ -42,14 +45,20 @@ pub fn follow(
         while app.running() {
             place.at(position);
             latest.borrow_and_update();
+            // What is in the ring by now, it has already when the ring is looked at.
+            let pushed = app.feed.pushed(scope.application);
             let (events, end) = match channel.after(position) {
                 Some(events) if events.is_empty() => {
+                    position = position.max(pushed);
+                    place.at(position);
                     if place.signal().is_none() {
                         place.signals(Signal::new(channel.clone()));
                     }
                     place.wait(true);
                     tokio::select! {
                         changed = latest.changed() => if changed.is_err() { break },
+                        // Events of others bring a position on, and wake nobody.
+                        () = tokio::time::sleep(SETTLE), if place.is_needed() => {}
                         () = app.stopping() => break,
                     }
                     place.wait(false);
@@ -61,8 +70,6 @@ pub fn follow(
                     (events, end)
                 }
                 None => {
-                    // Everything up to here is in the database for certain.
-                    let pushed = app.feed.pushed(scope.application);
                     let events = log::after(&app.db, &scope, &filter, position, READ).await?;
                     // Asked afterwards: what was cut off meanwhile shows.
                     cursor::check_kept(&app, scope.application, position).await?;

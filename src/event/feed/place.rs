@@ -1,8 +1,11 @@
 //! Where a follower stands in the log.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 use uuid::Uuid;
@@ -24,6 +27,14 @@ struct Inner {
     item: Mutex<Option<Uuid>>,
     coalesce: AtomicBool,
     waits: AtomicBool,
+    pending: Mutex<Pending>,
+}
+
+/// What of the log only this stream knows how to tell.
+#[derive(Default)]
+struct Pending {
+    until: i64,
+    events: HashSet<Uuid>,
 }
 
 impl Default for Inner {
@@ -36,6 +47,7 @@ impl Default for Inner {
             item: Mutex::default(),
             coalesce: AtomicBool::default(),
             waits: AtomicBool::default(),
+            pending: Mutex::default(),
         }
     }
 }
@@ -97,9 +109,26 @@ impl Place {
         self.0.coalesce.load(Ordering::Acquire)
     }
 
-    /// Whether everything has been told and the stream waits for what is to come.
+    /// Whether everything has been told and the stream waits for what is to come, which anybody could tell instead.
     pub fn waits(&self) -> bool {
-        self.0.waits.load(Ordering::Acquire)
+        self.0.waits.load(Ordering::Acquire) && !self.is_needed()
+    }
+
+    /// Only this stream knows how to tell what is up to a position, and these events, wherever they will stand.
+    pub fn need(&self, until: i64, events: HashSet<Uuid>) {
+        *self.0.pending.lock().expect("no panic while needing") = Pending { until, events };
+    }
+
+    /// One of those events has come.
+    pub fn came(&self, event: Uuid) {
+        let mut pending = self.0.pending.lock().expect("no panic while needing");
+        pending.events.remove(&event);
+    }
+
+    /// Whether some of that is still to come.
+    pub(super) fn is_needed(&self) -> bool {
+        let pending = self.0.pending.lock().expect("no panic while needing");
+        !pending.events.is_empty() || self.0.position.load(Ordering::Acquire) < pending.until
     }
 
     pub(super) fn wait(&self, waits: bool) {

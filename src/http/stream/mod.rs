@@ -60,7 +60,7 @@ pub(super) fn answers(
         return alone(
             &web,
             ready.into_request(),
-            false,
+            Kind::Once,
             Place::default(),
             request_id,
         )
@@ -99,22 +99,25 @@ impl Drop for Counted {
     }
 }
 
-/// What an execution of one's own says. A subscription that fails after it has begun just ends: it can go on from where
-/// it stands.
+/// What an execution of one's own says. A subscription that was in order before ends for a while when it fails, unless it
+/// would fail again.
 fn alone(
     web: &Web,
     request: Request,
-    subscription: bool,
+    kind: Kind,
     place: Place,
     request_id: String,
 ) -> impl Stream<Item = Said> + Send + use<> {
     let mut responses = web.graph.execute_stream(request.data(place.clone()));
     stream! {
-        let mut first = true;
+        let mut first = kind != Kind::Begun;
         while let Some(response) = responses.next().await {
             let answer = Answer::new(response, &request_id);
-            let failed = answer.refused() || (subscription && answer.not_begun());
-            if failed && first {
+            let failed = match kind {
+                Kind::Once => answer.refused(),
+                Kind::New | Kind::Begun => answer.broken(),
+            };
+            if failed && (first || answer.is_final()) {
                 let errors = serde_json::to_string(answer.errors());
                 yield Said::Refused(errors.expect("errors are JSON"));
             }
@@ -125,6 +128,17 @@ fn alone(
             yield Said::Next(frame(&answer, &place));
         }
     }
+}
+
+/// What is executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A query or a mutation.
+    Once,
+    /// A subscription that is not known to be in order.
+    New,
+    /// One that was.
+    Begun,
 }
 
 fn frame(answer: &Answer, place: &Place) -> Frame {
@@ -166,13 +180,14 @@ fn followed(
         let app = web.app.clone();
         let mut ready = Arc::new(ready);
         let mut position = resume;
-        let mut begun = false;
+        let (mut begun, mut placed) = (false, false);
         while app.running() {
             let place = match position {
                 Some(position) if begun => Place::continuing(position),
                 position => Place::resuming(position),
             };
-            let own = alone(&web, ready.request(), true, place.clone(), request_id.clone());
+            let kind = if begun { Kind::Begun } else { Kind::New };
+            let own = alone(&web, ready.request(), kind, place.clone(), request_id.clone());
             let mut own = Box::pin(own);
             let waits = loop {
                 match step(own.as_mut(), &place).await {
@@ -181,6 +196,8 @@ fn followed(
                     Step::Said(said) => {
                         if let Said::Next(frame) = &said {
                             position = frame.position.or(position);
+                            // It can go on from there, should it break off.
+                            begun |= frame.position.is_some();
                         }
                         let refused = matches!(said, Said::Refused(_));
                         yield said;
@@ -199,8 +216,9 @@ fn followed(
                 }
                 continue;
             };
-            if !begun {
-                begun = true;
+            begun = true;
+            if !placed {
+                placed = true;
                 yield Said::At(at);
             }
             let group = web.groups.join(&web, &ready, at, signal, &request_id);

@@ -295,7 +295,7 @@ impl Execution {
                 Err(_) => continue,
             };
             let answer = Answer::new(response, &self.request_id);
-            if answer.not_begun() {
+            if answer.broken() {
                 return false;
             }
             let frame = frame(&answer, &place);
