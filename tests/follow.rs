@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use ponte::{
     auth::token,
     event::{self, cursor, retention},
@@ -43,13 +46,20 @@ async fn follow_served(test: &TestApp, document: &str) -> BoxStream<'static, Val
     let router = http::router(test.app.clone(), test.graph.clone());
     let answer = router.oneshot(request).await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    // Each event is a piece.
-    let pieces = answer.into_body().into_data_stream();
-    let answers = pieces.filter_map(async |piece| {
-        let piece = piece.expect("a piece");
-        let text = std::str::from_utf8(&piece).expect("text");
-        let data = text.lines().find_map(|line| line.strip_prefix("data: {"))?;
-        Some(serde_json::from_str(&format!("{{{data}")).expect("JSON"))
+    // Each event is a piece; they are read as they come, as a client does.
+    let mut pieces = answer.into_body().into_data_stream();
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(piece)) = pieces.next().await {
+            let text = std::str::from_utf8(&piece).expect("text");
+            if let Some(data) = text.lines().find_map(|line| line.strip_prefix("data: {")) {
+                let answer: Value = serde_json::from_str(&format!("{{{data}")).expect("JSON");
+                let _ = sender.send(answer);
+            }
+        }
+    });
+    let answers = stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
     });
     answers.boxed()
 }
@@ -129,6 +139,9 @@ async fn snapshot(test: TestApp, served: bool) {
         told.push(id.parse::<Uuid>().expect("an id"));
     }
     assert_eq!(told, items);
+    // Nothing comes before something is published, however long the stream is read.
+    let early = tokio::time::timeout(Duration::from_millis(300), stream.next());
+    assert!(early.await.is_err());
     test.settle().await;
     let changes = rest(&mut stream).await;
     let positions: Vec<i64> = changes
