@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::support::{TestApp, on_both_engines};
+use crate::support::{TestApp, eventually, on_both_engines};
 
 fn follow(test: &TestApp, document: &str) -> BoxStream<'static, Value> {
     let request = async_graphql::Request::new(document).data(graphql::Asking {
@@ -51,8 +51,8 @@ async fn follow_served(test: &TestApp, document: &str) -> BoxStream<'static, Val
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(Ok(piece)) = pieces.next().await {
-            let text = std::str::from_utf8(&piece).expect("text");
-            if let Some(data) = text.lines().find_map(|line| line.strip_prefix("data: {")) {
+            let mut lines = std::str::from_utf8(&piece).expect("UTF-8").lines();
+            if let Some(data) = lines.find_map(|line| line.strip_prefix("data: {")) {
                 let answer: Value = serde_json::from_str(&format!("{{{data}")).expect("JSON");
                 let _ = sender.send(answer);
             }
@@ -240,7 +240,7 @@ async fn the_log_can_be_waited_for() {
                 .data(graphql::Asking { principal: Some(principal), address: [127, 0, 0, 1].into() });
             serde_json::to_value(asking.execute(request).await).expect("JSON")
         });
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        eventually(|| test.app.feed.scopes() > 0).await;
         assert!(!waiting.is_finished());
         test.connected().await;
         let answer = waiting.await.expect("an answer");

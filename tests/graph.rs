@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    START, TestApp, api_key, code_of, create_application, id_at, on_both_engines,
+    START, TestApp, api_key, code_of, create_application, eventually, id_at, on_both_engines,
 };
 
 fn day(text: &str) -> NaiveDate {
@@ -697,7 +697,7 @@ async fn nobody_follows_what_they_may_not_see() {
         // A connect token follows the Items made with it.
         let mut stream = follow(&test, &token, "subscription { itemUpdated { event { type } item { id } } }");
         let waiting = tokio::spawn(async move { next(&mut stream).await });
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        eventually(|| test.app.feed.scopes() > 0).await;
         let created = test
             .query_as(
                 Some(token.clone()),

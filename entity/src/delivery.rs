@@ -48,6 +48,29 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// A delivery that is due at once and was never attempted; where it goes is still to be said.
+    pub fn due(id: Uuid, application_id: Uuid, event_id: Uuid, now: Timestamp) -> Self {
+        Self {
+            id,
+            application_id,
+            event_id,
+            webhook_id: None,
+            target: String::new(),
+            item_id: None,
+            position: None,
+            url: String::new(),
+            status: DeliveryStatus::Pending,
+            attempts: 0,
+            next_attempt_at: Some(now),
+            lease_until: None,
+            epoch: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 impl Entity {
     /// Only what belongs to this application.
     pub fn owned_by(application_id: Uuid) -> Select<Self> {

@@ -256,6 +256,11 @@ vocabulary! {
 }
 
 impl EventType {
+    /// Whether webhooks that name no types are told of it.
+    pub fn is_default(self) -> bool {
+        self != Self::ItemStatusChanged
+    }
+
     /// The name used in webhooks, such as `item/updated`.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
-use entity::{delivery, event};
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use entity::{attempt, delivery, event};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryResult, Statement,
+    Value,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -249,35 +252,31 @@ pub async fn release(db: &Db, claimed: &[(Uuid, i64)]) -> Result<()> {
 
 /// Leaves out what a target's deliveries wait for; what is being sent at this moment comes to its end.
 pub async fn skip(db: &Db, txn: &impl ConnectionTrait, target: &str, now: Timestamp) -> Result<()> {
-    waiting(
-        db,
-        txn,
-        "status = 'SKIPPED', next_attempt_at = NULL, lease_until = NULL, epoch = epoch + 1, updated_at = $1",
-        target,
-        now,
-    )
-    .await
+    let skipped = "status = 'SKIPPED', next_attempt_at = NULL, lease_until = NULL, epoch = epoch + 1, updated_at = $1";
+    waiting(db, txn, skipped, "next_attempt_at IS NOT NULL", target, now).await
 }
 
-/// Makes what a target's deliveries wait for due now.
+/// Makes due now what a target's deliveries wait for; what is due already keeps its turn.
 pub async fn hasten(
     db: &Db,
     txn: &impl ConnectionTrait,
     target: &str,
     now: Timestamp,
 ) -> Result<()> {
-    waiting(db, txn, "next_attempt_at = $1", target, now).await
+    let due = "next_attempt_at = $1";
+    waiting(db, txn, due, "next_attempt_at > $1", target, now).await
 }
 
 async fn waiting(
     db: &Db,
     txn: &impl ConnectionTrait,
     change: &str,
+    which: &str,
     target: &str,
     now: Timestamp,
 ) -> Result<()> {
     let sql = format!(
-        "UPDATE delivery SET {change} WHERE target = $2 AND next_attempt_at IS NOT NULL \
+        "UPDATE delivery SET {change} WHERE target = $2 AND {which} \
          AND (lease_until IS NULL OR lease_until <= $1)"
     );
     let values: [Value; 2] = [now.0.into(), target.into()];
@@ -315,17 +314,31 @@ pub async fn delete_some(
     webhook: Uuid,
     limit: usize,
 ) -> Result<usize> {
-    let some = "SELECT id FROM delivery WHERE webhook_id = $1 ORDER BY id LIMIT $2";
-    let mut removed = 0;
-    for sql in [
-        format!("DELETE FROM attempt WHERE delivery_id IN ({some})"),
-        format!("DELETE FROM delivery WHERE id IN ({some})"),
-    ] {
-        let values = [webhook.into(), limit_value(limit)];
-        let statement = Statement::from_sql_and_values(db.backend(), sql, values);
-        removed = txn.execute_raw(statement).await?.rows_affected();
+    let some = "webhook_id = $1 ORDER BY id LIMIT $2";
+    delete(db, txn, some, [webhook.into(), limit_value(limit)]).await
+}
+
+/// Removes deliveries, then their attempts: whoever is recording one of those comes before, or finds nothing.
+async fn delete(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    which: &str,
+    values: [Value; 2],
+) -> Result<usize> {
+    let sql = format!(
+        "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE {which}) RETURNING id"
+    );
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let gone = txn.query_all_raw(statement).await?;
+    let gone = gone.iter().map(|row| row.try_get_by_index(0));
+    let gone = gone.collect::<Result<Vec<Uuid>, _>>()?;
+    for some in gone.chunks(500) {
+        attempt::Entity::delete_many()
+            .filter(attempt::Column::DeliveryId.is_in(some.iter().copied()))
+            .exec(txn)
+            .await?;
     }
-    Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+    Ok(gone.len())
 }
 
 /// Webhooks that are gone while deliveries of theirs are not.
@@ -347,24 +360,9 @@ pub async fn orphaned(db: &Db) -> Result<Vec<Uuid>> {
 /// Removes some of the oldest deliveries that were made before an instant and are over, with their attempts, and says how
 /// many.
 pub async fn forget(db: &Db, before: Timestamp, limit: usize) -> Result<usize> {
-    let old = "SELECT id FROM delivery WHERE created_at < $1 AND next_attempt_at IS NULL ORDER BY id LIMIT $2";
-    let values = || [before.0.into(), limit_value(limit)];
+    let old = "created_at < $1 AND next_attempt_at IS NULL ORDER BY id LIMIT $2";
     let txn = db.begin().await?;
-    let attempts = format!("DELETE FROM attempt WHERE delivery_id IN ({old})");
-    txn.execute_raw(Statement::from_sql_and_values(
-        db.backend(),
-        attempts,
-        values(),
-    ))
-    .await?;
-    let deliveries = format!("DELETE FROM delivery WHERE id IN ({old})");
-    let done = txn
-        .execute_raw(Statement::from_sql_and_values(
-            db.backend(),
-            deliveries,
-            values(),
-        ))
-        .await?;
+    let gone = delete(db, &txn, old, [before.0.into(), limit_value(limit)]).await?;
     txn.commit().await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    Ok(gone)
 }

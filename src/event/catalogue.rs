@@ -76,7 +76,7 @@ pub fn entries() -> &'static [Entry] {
                     name: kind.name(),
                     r#type: kind,
                     description: body::description(kind),
-                    by_default: kind != EventType::ItemStatusChanged,
+                    by_default: kind.is_default(),
                     schema: body::schema(kind, WebhookPayload::Full),
                     example: body_of(&event, WebhookPayload::Full),
                     thin: Thin {

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use entity::{
-    delivery, event,
-    kind::{DeliveryStatus, EventType},
-    webhook,
+use entity::{delivery, event, kind::EventType, webhook};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _,
+    QueryFilter as _,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait, QueryFilter as _};
 use serde::Deserialize as _;
-use serde_json::json;
+use serde_json::Value;
+use strum::IntoEnumIterator as _;
 use url::Url;
 use uuid::Uuid;
 
@@ -84,75 +84,87 @@ async fn deliver(
         .filter(webhook::Column::Enabled.eq(true))
         .all(txn)
         .await?;
+    let receivers: Vec<_> = webhooks.iter().map(Receiver::new).collect();
     let now = app.clock.now();
     let mut rows = Vec::new();
     for event in events {
-        let matching = webhooks
+        let matching = receivers
             .iter()
-            .filter_map(|webhook| for_webhook(app, event, webhook, now));
+            .filter_map(|receiver| receiver.delivery(app, event, now));
         rows.extend(matching);
         if let Some(url) = &event.webhook_url
-            && event.kind != EventType::ItemStatusChanged
+            && event.kind.is_default()
         {
-            rows.push(due(app, event, None, lane(application, url), url, now));
+            rows.push(delivery::Model {
+                target: lane(application, url),
+                url: url.clone(),
+                ..due(app, event, now)
+            });
         }
     }
     let count = rows.len();
     for chunk in rows.chunks(500) {
-        delivery::Entity::insert_many(chunk.iter().cloned())
+        let chunk = chunk.iter().cloned();
+        delivery::Entity::insert_many(chunk.map(|row| row.into_active_model().reset_all()))
             .exec_without_returning(txn)
             .await?;
     }
     Ok(count)
 }
 
-/// The delivery of an event for a webhook that wants it. That a webhook was disabled is never told to that one.
-pub fn for_webhook(
-    app: &App,
-    event: &event::Model,
-    webhook: &webhook::Model,
-    now: Timestamp,
-) -> Option<delivery::ActiveModel> {
-    let wanted: Option<Vec<EventType>> = webhook
-        .events
-        .as_ref()
-        .and_then(|events| Vec::deserialize(events).ok());
-    let matches = match wanted {
-        Some(wanted) => wanted.contains(&event.kind),
-        None => event.kind != EventType::ItemStatusChanged,
-    };
-    let of_itself = event.kind == EventType::WebhookDisabled
-        && event.payload.pointer("/data/webhookId") == Some(&json!(webhook.id));
-    (matches && !of_itself).then(|| {
-        let target = webhook.id.to_string();
-        due(app, event, Some(webhook.id), target, &webhook.url, now)
-    })
+/// The types of events that a webhook is told of.
+pub fn wanted(webhook: &webhook::Model) -> Vec<EventType> {
+    let named = webhook.events.as_ref();
+    named
+        .and_then(|events| Vec::deserialize(events).ok())
+        .unwrap_or_else(|| EventType::iter().filter(|kind| kind.is_default()).collect())
 }
 
-fn due(
-    app: &App,
-    event: &event::Model,
-    webhook_id: Option<Uuid>,
-    target: String,
-    url: &str,
-    now: Timestamp,
-) -> delivery::ActiveModel {
-    delivery::ActiveModel {
-        id: Set(app.rng.id(now)),
-        application_id: Set(event.application_id),
-        event_id: Set(event.id),
-        webhook_id: Set(webhook_id),
-        target: Set(target),
-        item_id: Set(event.item_id),
-        position: Set(event.position),
-        url: Set(url.to_owned()),
-        status: Set(DeliveryStatus::Pending),
-        attempts: Set(0),
-        next_attempt_at: Set(Some(now)),
-        lease_until: Set(None),
-        epoch: Set(0),
-        created_at: Set(now),
-        updated_at: Set(now),
+/// A webhook, and what it is told of.
+pub struct Receiver<'a> {
+    webhook: &'a webhook::Model,
+    wanted: Vec<EventType>,
+    id: String,
+}
+
+impl<'a> Receiver<'a> {
+    /// Reads what a webhook is told of.
+    pub fn new(webhook: &'a webhook::Model) -> Self {
+        Self {
+            webhook,
+            wanted: wanted(webhook),
+            id: webhook.id.to_string(),
+        }
+    }
+
+    /// The delivery of an event, if it is wanted. That a webhook was disabled is never told to that one.
+    pub fn delivery(
+        &self,
+        app: &App,
+        event: &event::Model,
+        now: Timestamp,
+    ) -> Option<delivery::Model> {
+        let of_itself = event.kind == EventType::WebhookDisabled
+            && event
+                .payload
+                .pointer("/data/webhookId")
+                .and_then(Value::as_str)
+                == Some(&self.id);
+        let told = self.wanted.contains(&event.kind) && !of_itself;
+        told.then(|| delivery::Model {
+            webhook_id: Some(self.webhook.id),
+            target: self.id.clone(),
+            url: self.webhook.url.clone(),
+            ..due(app, event, now)
+        })
+    }
+}
+
+fn due(app: &App, event: &event::Model, now: Timestamp) -> delivery::Model {
+    delivery::Model {
+        item_id: event.item_id,
+        position: event.position,
+        ..delivery::Model::due(app.rng.id(now), event.application_id, event.id, now)
     }
 }
 

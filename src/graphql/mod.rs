@@ -98,10 +98,9 @@ fn prepared(request: Request) -> (Request, Option<Asked>, Turn) {
 
 /// Builds the schema over a node.
 pub fn build(app: App) -> Graph {
-    Graph {
-        schema: builder().data(app).finish(),
-        types: Arc::new(Types::read(&sdl())),
-    }
+    let schema = builder().data(app).finish();
+    let types = Arc::new(Types::read(&schema.sdl()));
+    Graph { schema, types }
 }
 
 /// The public schema, as text. Needs no node.

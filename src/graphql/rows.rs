@@ -56,6 +56,9 @@ impl<T: OutputType + Plain> OutputType for Rows<'_, T> {
 }
 
 fn all<T: Plain>(rows: &[T], app: &App, selected: &SelectionSet) -> Option<String> {
+    if !is_plain(selected) {
+        return None;
+    }
     let mut json = Json(Vec::new());
     json.0.push(b'[');
     for (place, row) in rows.iter().enumerate() {
@@ -102,27 +105,36 @@ impl Json {
         }
     }
 
-    /// An object of the selected fields.
+    /// An object of the selected fields, which are [plain](is_plain).
     pub fn object<T: Plain>(&mut self, row: &T, app: &App, selected: &SelectionSet) -> Option<()> {
-        let mut keys = HashSet::with_capacity(selected.items.len());
         let mut before = b'{';
         for selection in &selected.items {
             let Selection::Field(field) = &selection.node else {
                 return None;
             };
             let field = &field.node;
-            let key = field.response_key().node.as_str();
-            let simple = field.directives.is_empty() && field.arguments.is_empty();
-            // What is asked for twice is answered once.
-            if !simple || !keys.insert(key) {
-                return None;
-            }
             self.0.push(before);
             before = b',';
-            write!(self.0, "\"{key}\":").ok()?;
+            write!(self.0, "\"{}\":", field.response_key().node).ok()?;
             row.write(app, field, self)?;
         }
         self.0.push(b'}');
         Some(())
     }
+}
+
+/// Whether nothing but fields is selected, each once, without arguments and directives.
+fn is_plain(selected: &SelectionSet) -> bool {
+    let mut keys = HashSet::with_capacity(selected.items.len());
+    selected.items.iter().all(|selection| {
+        let Selection::Field(field) = &selection.node else {
+            return false;
+        };
+        let field = &field.node;
+        // What is asked for twice is answered once.
+        let once = keys.insert(field.response_key().node.as_str());
+        once && field.directives.is_empty()
+            && field.arguments.is_empty()
+            && is_plain(&field.selection_set.node)
+    })
 }

@@ -23,7 +23,7 @@ use futures_util::{
     stream::{self, AbortHandle, BoxStream, SelectAll, abortable},
 };
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 use url::form_urlencoded;
 
 use super::{
@@ -37,7 +37,7 @@ use super::{
     stream::{Said, Seat, answers},
     token,
 };
-use crate::{auth::Principal, clock::Timestamp, event::cursor};
+use crate::{auth::Principal, event::cursor};
 
 /// Names the reserved stream.
 pub(super) const STREAM_TOKEN: HeaderName = HeaderName::from_static("x-graphql-event-stream-token");
@@ -55,7 +55,6 @@ pub(super) struct Reservations(Arc<Mutex<HashMap<String, Arc<Reserved>>>>);
 /// A stream, reserved or open.
 struct Reserved {
     principal: Principal,
-    made_at: Timestamp,
     operations: Mutex<HashMap<String, AbortHandle>>,
     sender: mpsc::UnboundedSender<Operation>,
     /// Until it is opened.
@@ -146,8 +145,6 @@ async fn reserve(web: &Web, parts: &Parts) -> Result<Response, Refusal> {
     }
     let presented = token::in_headers(&parts.headers);
     let principal = token::principal(&web.app, presented, token::origin(&parts.headers)).await?;
-    let now = web.app.clock.now();
-    web.reservations.forget_unopened(now);
     let most = web.app.config.sockets_per_application;
     let seat = web.open_sockets.seat(principal.application, most);
     let seat = seat.ok_or_else(|| too_many("sockets", most))?;
@@ -155,13 +152,19 @@ async fn reserve(web: &Web, parts: &Parts) -> Result<Response, Refusal> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let reserved = Reserved {
         principal,
-        made_at: now,
         operations: Mutex::default(),
         sender,
         receiver: Mutex::new(Some(receiver)),
         _seat: seat,
     };
     web.reservations.insert(token.clone(), reserved);
+    let (app, reservations, unopened) = (web.app.clone(), web.reservations.clone(), token.clone());
+    web.app.spawn(async move {
+        tokio::select! {
+            () = sleep(WAITS) => reservations.forget_unopened(&unopened),
+            () = app.stopping() => {}
+        }
+    });
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((StatusCode::CREATED, headers, token).into_response())
 }
@@ -264,9 +267,12 @@ impl Reservations {
         self.all().insert(token, Arc::new(reserved));
     }
 
-    fn forget_unopened(&self, now: Timestamp) {
-        self.all()
-            .retain(|_, one| !one.unopened() || now.since(one.made_at) < WAITS);
+    /// Ends a reservation that nobody has used.
+    fn forget_unopened(&self, token: &str) {
+        let mut all = self.all();
+        if all.get(token).is_some_and(|reserved| reserved.unopened()) {
+            all.remove(token);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
 
 /// How long an answer may take: longer than webhooks wait, since somebody may be looking with a debugger.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// How long it may take to take a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("Ponte/", env!("CARGO_PKG_VERSION"), " listen");
 
 /// What came of a request.
@@ -35,8 +37,12 @@ pub(super) struct Forward {
 
 impl Forward {
     pub fn new(url: Url, secret: Secret) -> Result<Self, String> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("--forward-to {url}: must be http or https"));
+        }
         let http = Client::builder()
             .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
             .no_proxy()
             .user_agent(USER_AGENT)
@@ -64,7 +70,7 @@ impl Forward {
             .body(body);
         match request.send().await {
             Ok(answer) => Outcome::Answered(answer.status()),
-            Err(error) if error.is_timeout() => Outcome::TimedOut,
+            Err(error) if error.is_timeout() && !error.is_connect() => Outcome::TimedOut,
             Err(error) => {
                 let error = error.without_url();
                 let mut reason = error.to_string();

@@ -150,8 +150,12 @@ async fn forward(arguments: Arguments, secret: Secret, cursor: &mut Option<Strin
     loop {
         let asked = Instant::now();
         match step(&mut server, &local, &types, cursor).await {
-            Ok(0) if asked.elapsed() < TOO_SOON => sleep(TOO_SOON).await,
-            Ok(_) => patience = Patience::default(),
+            Ok(count) => {
+                patience = Patience::default();
+                if count == 0 && asked.elapsed() < TOO_SOON {
+                    sleep(TOO_SOON).await;
+                }
+            }
             Err(Trouble::Away { reason, pause }) => patience.wait(&reason, pause).await,
             Err(Trouble::Expired { oldest }) => {
                 eprintln!(

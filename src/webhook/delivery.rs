@@ -59,9 +59,7 @@ const BATCH: usize = 512;
 
 /// Sends until the node stops, then waits a little for what is under way and hands the rest over.
 pub async fn run(app: App) {
-    if let Err(error) = registration::sweep(&app).await {
-        error.log("delivery sweep");
-    }
+    app.spawn(registration::keep_up(app.clone()));
     let mut worker = Worker::new(app.clone());
     while app.running() {
         let claimed = match worker.claim().await {
@@ -92,6 +90,8 @@ enum Report {
     Done(Box<Done>),
     /// These are not sent from here.
     Back(Vec<Held>),
+    /// What became of this is not known; its lease runs out.
+    Lost(Held),
 }
 
 /// One node's sender.
@@ -181,6 +181,9 @@ impl Worker {
             match report {
                 Report::Done(one) => done.push(*one),
                 Report::Back(held) => back.extend(held),
+                Report::Lost(held) => {
+                    self.held.remove(&held);
+                }
             }
             if done.len() >= BATCH {
                 break;
@@ -299,7 +302,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.leave(None, None, Report::Back(Vec::new()));
+            self.leave(None, None, Report::Lost(self.held));
             lock(self.board).unseat();
         }
     }

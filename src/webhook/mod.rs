@@ -27,8 +27,8 @@ pub use self::{
     delivery::sent_headers,
     list::{Parent, attempts, by_id, circuits, deliveries, deliveries_by_id, list},
     registration::{
-        Created, NewWebhook, WebhookUpdate, create, delete, events_of, find, find_delivery,
-        retry_delivery, rotate_secret, update,
+        Created, NewWebhook, WebhookUpdate, create, delete, find, find_delivery, retry_delivery,
+        rotate_secret, update,
     },
     replay::{Replay, replay},
     standing::Backlog,

@@ -15,7 +15,6 @@ use sea_orm::{
 };
 use secrecy::SecretString;
 use serde_json::json;
-use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -36,6 +35,8 @@ use crate::{
 };
 
 /// Most deliveries that one transaction removes.
+/// How often what was left half done is looked for.
+const BEAT: Duration = Duration::from_mins(1);
 const BATCH: usize = 1_000;
 
 const NOT_FOUND: Error = Error::NotFound { what: "webhook" };
@@ -322,19 +323,6 @@ pub async fn find(app: &App, principal: &Principal, id: Uuid) -> Result<Option<w
         .await?)
 }
 
-/// The events that a registration gets.
-pub fn events_of(webhook: &webhook::Model) -> Vec<EventType> {
-    webhook
-        .events
-        .clone()
-        .and_then(|events| serde_json::from_value(events).ok())
-        .unwrap_or_else(|| {
-            EventType::iter()
-                .filter(|kind| *kind != EventType::ItemStatusChanged)
-                .collect()
-        })
-}
-
 /// A delivery of this application.
 pub async fn find_delivery(
     app: &App,
@@ -395,11 +383,27 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
     Ok(delivery)
 }
 
-/// Finishes what a stopped node left half done, and gives old rows what they lack: removes what is left of deleted
-/// registrations, makes deliveries of missed events and asymmetric keys.
-pub(super) async fn sweep(app: &App) -> Result<()> {
-    keys::complete_all(app).await?;
-    standing::catch_up_all(app).await?;
+/// Finishes what was left half done, and gives old rows what they lack, until the node stops: asymmetric keys, deliveries of
+/// missed events, the removal of what is left of deleted registrations. One that fails keeps none of the others.
+pub(super) async fn keep_up(app: App) {
+    while app.running() {
+        for done in [
+            keys::complete_all(&app).await,
+            standing::catch_up_all(&app).await,
+            drain_all(&app).await,
+        ] {
+            if let Err(error) = done {
+                error.log("webhooks");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BEAT) => {}
+            () = app.stopping() => {}
+        }
+    }
+}
+
+async fn drain_all(app: &App) -> Result<()> {
     for webhook in db::delivery::orphaned(&app.db).await? {
         drain(app, webhook).await?;
     }

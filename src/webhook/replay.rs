@@ -5,21 +5,17 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use entity::{
-    delivery,
-    kind::{DeliveryStatus, EventType},
-    webhook,
-};
+use entity::{delivery, kind::EventType, webhook};
 use uuid::Uuid;
 
-use super::registration::{self, events_of, lock};
+use super::registration::{self, lock};
 use crate::{
     app::App,
     auth::Principal,
     clock::Timestamp,
     db::replay::{self as statements, Stretch, Told},
     error::{Error, Result},
-    event::cursor,
+    event::{cursor, relay},
 };
 
 /// Most events that one transaction takes.
@@ -60,7 +56,7 @@ pub async fn replay(
             ));
         }
     };
-    let mut kinds = events_of(&webhook);
+    let mut kinds = relay::wanted(&webhook);
     if let Some(wanted) = &what.kinds {
         kinds.retain(|kind| wanted.contains(kind));
     }
@@ -139,20 +135,12 @@ fn made(
     now: Timestamp,
 ) -> delivery::Model {
     delivery::Model {
-        id: app.rng.id(now),
-        application_id: webhook.application_id,
-        event_id: event.id,
         webhook_id: Some(webhook.id),
         target: webhook.id.to_string(),
         item_id: event.item,
         position: Some(event.position),
         url: webhook.url.clone(),
-        status: DeliveryStatus::Pending,
-        attempts: 0,
         next_attempt_at: Some(due),
-        lease_until: None,
-        epoch: 0,
-        created_at: now,
-        updated_at: now,
+        ..delivery::Model::due(app.rng.id(now), webhook.application_id, event.id, now)
     }
 }

@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use entity::{circuit, delivery, event, event_head, kind::EventType, webhook};
+use entity::{circuit, event, event_head, kind::EventType, webhook};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -23,7 +22,7 @@ use crate::{
     event::{
         self as events, Draft,
         body::{Disabled, WebhookDisabled},
-        relay,
+        relay::Receiver,
     },
 };
 
@@ -139,20 +138,11 @@ async fn make_up(txn: &DatabaseTransaction, app: &App, webhook: &mut webhook::Mo
         .all(txn)
         .await?;
     let now = app.clock.now();
-    let rows: Vec<_> = missed
+    let receiver = Receiver::new(webhook);
+    let rows = missed
         .iter()
-        .filter_map(|event| relay::for_webhook(app, event, webhook, now))
-        .collect();
-    if !rows.is_empty() {
-        delivery::Entity::insert_many(rows)
-            .on_conflict(
-                OnConflict::columns([delivery::Column::EventId, delivery::Column::Target])
-                    .do_nothing()
-                    .to_owned(),
-            )
-            .exec_without_returning(txn)
-            .await?;
-    }
+        .filter_map(|event| receiver.delivery(app, event, now));
+    db::replay::insert(txn, rows.collect()).await?;
     match missed.last().and_then(|event| event.position) {
         Some(position) if position < until => webhook.missed_after = Some(position),
         Some(_) | None => forget(webhook),

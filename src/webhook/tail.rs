@@ -244,6 +244,8 @@ pub async fn follow(
                 Err(broadcast::error::RecvError::Closed) => break,
                 Err(broadcast::error::RecvError::Lagged(_)) => {
                     changes = changes.resubscribe();
+                    // What was committed late is among what was dropped.
+                    place = (place.0.minus(OVERLAP), Uuid::nil());
                     loop {
                         let rows = changed(&app.db, application, place, READ).await?;
                         let complete = rows.len() < READ;

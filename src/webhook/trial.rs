@@ -5,11 +5,7 @@
 
 use std::collections::HashMap;
 
-use entity::{
-    delivery, event,
-    kind::{DeliveryStatus, EventType},
-    test_event,
-};
+use entity::{delivery, event, kind::EventType, test_event};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _,
@@ -57,21 +53,10 @@ pub async fn send_test_event(
                 created_at: now,
             };
             let delivery = delivery::Model {
-                id: app.rng.id(now),
-                application_id: principal.application,
-                event_id: id,
                 webhook_id: Some(webhook.id),
                 target: webhook.id.to_string(),
-                item_id: None,
-                position: None,
                 url: webhook.url,
-                status: DeliveryStatus::Pending,
-                attempts: 0,
-                next_attempt_at: Some(now),
-                lease_until: None,
-                epoch: 0,
-                created_at: now,
-                updated_at: now,
+                ..delivery::Model::due(app.rng.id(now), principal.application, id, now)
             };
             test_event::Entity::insert(test.into_active_model().reset_all())
                 .exec_without_returning(&txn)

@@ -464,3 +464,15 @@ pub fn code_of(response: &Value) -> String {
         .unwrap_or_else(|| panic!("no error in {response}"))
         .to_owned()
 }
+
+/// Returns once something is true.
+pub async fn eventually(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), waiting)
+        .await
+        .expect("it becomes true");
+}

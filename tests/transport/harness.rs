@@ -40,21 +40,10 @@ use tokio_tungstenite::{
 };
 
 use crate::support::TestDatabase;
+pub use crate::support::{eventually, seed};
 
 /// Longest that a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A seed that is printed, and taken from `SEED`.
-pub fn seed() -> u64 {
-    let rng = Rng::system();
-    #[expect(clippy::disallowed_methods, reason = "tests are repeated by variable")]
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| u64::from_le_bytes(rng.bytes()));
-    println!("SEED={seed}");
-    seed
-}
 
 /// Short where production is patient, and long where a busy machine needs it.
 pub fn timing() -> Timing {
@@ -345,16 +334,6 @@ pub async fn send(request: RequestBuilder) -> Answer {
         headers: response.headers().clone(),
         text: response.text().await.expect("a body"),
     }
-}
-
-/// Returns once something is true.
-pub async fn eventually(condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("it becomes true");
 }
 
 /// A client that speaks bytes.

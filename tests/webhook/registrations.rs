@@ -138,7 +138,7 @@ async fn an_update_changes_what_it_names_and_clears_what_is_null() {
             .await
             .unwrap()
             .webhook;
-        assert_eq!(webhook::events_of(&first), [EventType::ItemError]);
+        assert_eq!(ponte::event::relay::wanted(&first), [EventType::ItemError]);
         let update = async |what| {
             webhook::update(&world.app, &world.principal, first.id, what)
                 .await
@@ -161,7 +161,7 @@ async fn an_update_changes_what_it_names_and_clears_what_is_null() {
         expected.description = None;
         expected.updated_at = changed.updated_at;
         assert_eq!(changed, expected);
-        assert_eq!(webhook::events_of(&changed).len(), 12);
+        assert_eq!(ponte::event::relay::wanted(&changed).len(), 12);
         let found = webhook::find(&world.app, &world.principal, first.id).await;
         assert_eq!(found.unwrap(), Some(changed));
     })

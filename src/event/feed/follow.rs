@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use async_stream::try_stream;
 use entity::event;
 use futures_util::Stream;
+use uuid::Uuid;
 
 use super::{Place, READ, Scope, Signal};
 use crate::{
@@ -39,12 +40,12 @@ pub fn follow(
     try_stream! {
         let Start { after, coalesce, place } = start;
         let channel = app.feed.channel(&app, &scope).await?;
-        let mut latest = channel.latest.subscribe();
+        let mut news = channel.latest.subscribe();
         let mut position = after.unwrap_or_else(|| app.feed.pushed(scope.application));
         place.coalesce(coalesce);
         while app.running() {
             place.at(position);
-            latest.borrow_and_update();
+            news.borrow_and_update();
             // What is in the ring by now, it has already when the ring is looked at.
             let pushed = app.feed.pushed(scope.application);
             let (events, end) = match channel.after(position) {
@@ -56,7 +57,7 @@ pub fn follow(
                     }
                     place.wait(true);
                     tokio::select! {
-                        changed = latest.changed() => if changed.is_err() { break },
+                        changed = news.changed() => if changed.is_err() { break },
                         // Events of others bring a position on, and wake nobody.
                         () = tokio::time::sleep(SETTLE), if place.is_needed() => {}
                         () = app.stopping() => break,
@@ -79,7 +80,8 @@ pub fn follow(
                     (events.into_iter().map(Arc::new).collect(), end)
                 }
             };
-            let events = if coalesce { current(events) } else { events };
+            let events: Vec<Arc<event::Model>> = events;
+            let events = if coalesce { latest(events, |event| event.item_id) } else { events };
             for event in events {
                 place.about(event.item_id);
                 place.at(event.position.unwrap_or(position));
@@ -90,13 +92,13 @@ pub fn follow(
     }
 }
 
-/// Of each Item the last event alone.
-fn current(events: Vec<Arc<event::Model>>) -> Vec<Arc<event::Model>> {
+/// What is not superseded: of each Item the last alone, and all that is about none.
+pub fn latest<T>(all: Vec<T>, item: impl Fn(&T) -> Option<Uuid>) -> Vec<T> {
     let mut seen = HashSet::new();
-    let mut kept: Vec<_> = events
+    let mut kept: Vec<T> = all
         .into_iter()
         .rev()
-        .filter(|event| event.item_id.is_none_or(|item| seen.insert(item)))
+        .filter(|one| item(one).is_none_or(|item| seen.insert(item)))
         .collect();
     kept.reverse();
     kept

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::{
-    follow::{Start, follow},
+    follow::{Start, follow, latest},
     place::Place,
 };
 use super::{cursor, log};
@@ -239,7 +239,8 @@ impl Feed {
     /// Number of scopes followed on this node.
     pub fn scopes(&self) -> usize {
         let followed = self.followed.lock().expect("no panic while following");
-        followed.values().map(|one| one.channels.len()).sum()
+        let channels = followed.values().flat_map(|one| one.channels.values());
+        channels.filter(|one| one.strong_count() > 0).count()
     }
 
     async fn channel(&self, app: &App, scope: &Scope) -> Result<Arc<Channel>> {

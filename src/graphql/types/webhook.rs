@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     db::row::Row as _,
-    event as events,
+    event::{self as events, relay},
     item::Change,
     webhook::{self as webhooks, Created, NewWebhook, WebhookUpdate},
 };
@@ -44,10 +44,7 @@ impl Webhook {
 
     /// The events it is told of.
     async fn events(&self) -> Vec<EventType> {
-        webhooks::events_of(&self.0)
-            .into_iter()
-            .map(Into::into)
-            .collect()
+        relay::wanted(&self.0).into_iter().map(Into::into).collect()
     }
 
     /// Your own words; null when there are none.

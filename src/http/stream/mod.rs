@@ -8,7 +8,7 @@
 mod census;
 mod shared;
 
-use std::{collections::HashSet, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use async_graphql::Request;
 use async_stream::stream;
@@ -24,7 +24,10 @@ use super::{
     Web, answer,
     operation::{Answer, Ready},
 };
-use crate::{event::feed::Place, metrics};
+use crate::{
+    event::feed::{Place, latest},
+    metrics,
+};
 
 /// How long a stream whose execution broke off waits before it goes on.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -237,7 +240,7 @@ fn followed(
                     }
                     continue;
                 }
-                let frames = if coalesce { current(frames) } else { frames };
+                let frames = if coalesce { latest(frames, |frame| frame.item) } else { frames };
                 for frame in frames {
                     at = frame.position.unwrap_or(at);
                     yield Said::Next(frame);
@@ -246,16 +249,4 @@ fn followed(
             position = Some(at);
         }
     }
-}
-
-/// Of each Item the last answer alone.
-fn current(frames: Vec<Frame>) -> Vec<Frame> {
-    let mut seen = HashSet::new();
-    let mut kept: Vec<_> = frames
-        .into_iter()
-        .rev()
-        .filter(|frame| frame.item.is_none_or(|item| seen.insert(item)))
-        .collect();
-    kept.reverse();
-    kept
 }
