@@ -13,7 +13,7 @@ use std::{
 use entity::{event, event_head, kind::EventType};
 use ponte::{
     app::App,
-    event::{feed, relay},
+    event::{cursor, feed, relay},
     graphql,
     http::Web,
 };
@@ -286,6 +286,56 @@ pub async fn latency(bench: &Bench, engine: &str) {
     );
 }
 
+/// How long events take to a subscriber beside another that has stopped reading in the middle of a large log.
+pub async fn paused(bench: &Bench) {
+    const BACKLOG: usize = 100_000;
+    const AT_ONCE: usize = 2_000;
+    let served = Served::start(bench).await;
+    let after = cursor::encode(
+        &served.app,
+        served.application,
+        cursor::head(&served.app, served.application)
+            .await
+            .expect("a head"),
+    );
+    for _ in 0..BACKLOG / AT_ONCE {
+        served.happen(AT_ONCE).await;
+    }
+    let mut client = Client::subscribe(served.address, &served.key, DOCUMENT).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut measure = async || {
+        let mut times = Vec::new();
+        for _ in 0..400 {
+            let began = Instant::now();
+            served.happen(1).await;
+            client.message().await;
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        times
+    };
+    measure().await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let behind = DOCUMENT.replace("events", &format!("events(after: \"{after}\")"));
+    for _ in 0..ROUNDS {
+        alone.extend(measure().await);
+        let deaf = Client::subscribe(served.address, &served.key, &behind).await;
+        // By then its socket is full.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        beside.extend(measure().await);
+        drop(deaf);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let p99 = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() * 99 / 100]
+    };
+    let (alone, beside) = (p99(&mut alone), p99(&mut beside));
+    println!(
+        "from append to subscriber, p99: {alone:.2} ms alone, {beside:.2} ms beside one that has stopped reading at the first of {BACKLOG} events"
+    );
+    verdict(alone / beside, 0.8);
+}
+
 /// Memory of a subscription that is idle, in the real binary.
 pub async fn memory() {
     const COUNT: usize = 2_000;
@@ -313,26 +363,42 @@ pub async fn memory() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let key = api_key(address, &created).await;
-    // What the first ones need stays.
     let counted = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
+    let mut opened = 0;
     let mut open = async |count: usize| {
-        for n in 0..count {
-            let document =
-                format!("subscription {{ itemUpdated(clientUserId: \"user {n}\") {{ cursor }} }}");
+        for _ in 0..count {
+            opened += 1;
+            let document = format!(
+                "subscription {{ itemUpdated(clientUserId: \"user {opened}\") {{ cursor }} }}"
+            );
             let client = Client::subscribe(address, &key, &document).await;
             clients.spawn(client.count(counted.clone()));
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         crate::process::resident(server.id())
     };
+    // What the first ones need stays.
     let before = open(200).await;
     let after = open(COUNT).await;
-    let each = f64::from(u32::try_from(after.saturating_sub(before)).expect("few"))
-        / f64::from(u32::try_from(COUNT).expect("few"));
-    println!("memory of an idle subscription, its socket included: {each:.1} KiB");
-    verdict(12.0 / each, 1.0);
-    drop(clients);
+    // Connections that have said nothing yet: what a socket alone costs here.
+    let mut silent = Vec::new();
+    for _ in 0..COUNT {
+        silent.push(TcpStream::connect(address).await.expect("a connection"));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let bare = crate::process::resident(server.id());
+    let each = |from: usize, to: usize| {
+        f64::from(u32::try_from(to.saturating_sub(from)).expect("few"))
+            / f64::from(u32::try_from(COUNT).expect("few"))
+    };
+    let (subscribed, bare) = (each(before, after), each(after, bare));
+    println!(
+        "memory of an idle subscription: {subscribed:.1} KiB with its socket, {:.1} KiB beyond a bare one of {bare:.1} KiB",
+        subscribed - bare
+    );
+    verdict(12.0 / (subscribed - bare), 1.0);
+    drop((clients, silent));
     let _ = server.kill();
     let _ = server.wait();
 }

@@ -1,7 +1,7 @@
 //! What Ponte costs over the least that the same work can cost, measured in one run: `tests/postgres cargo bench`.
 //!
-//! Every figure is a ratio to a baseline that runs alternately with it, on PostgreSQL with 2,000 Items and 900,000
-//! transactions. A ratio of 0.9 means: at 0.9 of the baseline's speed. Names as arguments choose what is measured:
+//! Most figures are a ratio to a baseline that runs alternately with it, on PostgreSQL with 2,000 Items and 900,000
+//! transactions: 0.9 means at 0.9 of the baseline's speed. Those of a promise in seconds, bytes or deliveries are a ratio to it. Names as arguments choose what is measured:
 //! `tests/postgres cargo bench -- nested flat`.
 
 #![expect(
@@ -99,6 +99,9 @@ async fn main() {
         events::latency(&bench, "PostgreSQL").await;
         let (embedded, _folder) = Bench::embedded().await;
         events::latency(&embedded, "SQLite").await;
+    }
+    if wants("paused") {
+        events::paused(&bench).await;
     }
     if wants("memory") {
         events::memory().await;

@@ -2,6 +2,8 @@
 //!
 //! Follows the GraphQL-over-HTTP specification. Every answer but the page is JSON of GraphQL's shape.
 
+use std::sync::Arc;
+
 use async_graphql_parser::types::OperationType;
 use axum::{
     Extension,
@@ -107,8 +109,7 @@ async fn run(web: &Web, id: &str, parts: &Parts, body: Body) -> Result<Answer, R
 
 /// Runs a query or a mutation.
 pub(super) async fn execute(web: &Web, id: &str, ready: Ready) -> Result<Answer, Refusal> {
-    let request = ready.into_request();
-    Ok(Answer::new(web.graph.execute(request).await, id))
+    Ok(Answer::new(web.graph.execute(ready.request()).await, id))
 }
 
 /// Reads what a request asks, and settles that it may be asked.
@@ -195,7 +196,8 @@ async fn settle(
     if !open {
         return Err(failure.into());
     }
-    let document = anonymous::reduce(inspected.document, asked.operation_name.as_deref());
+    let document = Arc::unwrap_or_clone(inspected.document);
+    let document = anonymous::reduce(document, asked.operation_name.as_deref());
     if inspected.anonymous == Anonymous::Allowed && !anonymous::names_nothing(&document) {
         return Err(failure.into());
     }
@@ -206,7 +208,7 @@ async fn settle(
         0
     };
     let inspected = Inspected {
-        document,
+        document: Arc::new(document),
         introspections,
         ..inspected
     };

@@ -27,7 +27,7 @@ mod token;
 mod upload;
 mod ws;
 
-use std::time::Duration;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -77,7 +77,19 @@ impl Default for Timing {
 
 /// The transport of one node; cheap to clone.
 #[derive(Clone)]
-pub struct Web {
+pub struct Web(Arc<Served>);
+
+impl Deref for Web {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.0
+    }
+}
+
+/// What the transport of a node consists of.
+#[derive(Clone)]
+pub struct Served {
     app: App,
     graph: Graph,
     timing: Timing,
@@ -92,7 +104,7 @@ pub struct Web {
 impl Web {
     /// The transport of a node and its graph.
     pub fn new(app: App, graph: Graph) -> Self {
-        Self {
+        Self(Arc::new(Served {
             app,
             graph,
             timing: Timing::default(),
@@ -102,13 +114,14 @@ impl Web {
             subscriptions: stream::Census::default(),
             open_sockets: stream::Census::default(),
             reservations: single::Reservations::default(),
-        }
+        }))
     }
 
     /// The same with other durations.
     #[must_use]
     pub fn with_timing(self, timing: Timing) -> Self {
-        Self { timing, ..self }
+        let served = Served::clone(&self);
+        Self(Arc::new(Served { timing, ..served }))
     }
 
     /// What the public port answers.

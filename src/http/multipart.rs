@@ -5,13 +5,12 @@
 
 use std::convert::Infallible;
 
-use async_stream::stream;
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use futures_util::{Stream, StreamExt as _, pin_mut};
+use futures_util::{Stream, StreamExt as _};
 
 use super::{
     Web,
@@ -19,9 +18,9 @@ use super::{
     graphql::{admitted, execute, in_one_piece},
     negotiate::{Media, negotiate},
     operation::Ready,
-    sse::{heartbeat, refused, standing},
+    sse::refused,
     stopping,
-    stream::{Said, answers},
+    stream::{Life, Said, answers, living},
 };
 
 const CONTENT_TYPE: &str = "multipart/mixed;boundary=\"graphql\";subscriptionSpec=1.0";
@@ -58,36 +57,15 @@ async fn open(
 }
 
 fn pieces(web: Web, ready: Ready, id: String) -> impl Stream<Item = Bytes> + Send {
-    stream! {
-        let principal = ready.asking.principal.clone();
-        let mut answers = answers(web.clone(), ready, None, id);
-        let standing = standing(&web, principal.as_ref());
-        pin_mut!(standing);
-        let mut beat = heartbeat(&web);
-        loop {
-            let said = tokio::select! {
-                said = answers.next() => said,
-                () = &mut standing => return,
-                _ = beat.tick() => {
-                    yield part("{}");
-                    continue;
-                }
-            };
-            match said {
-                // The head goes out with the first piece.
-                Some(Said::At(_)) => yield part("{}"),
-                Some(Said::Next(frame)) => yield part(&payload(&frame.json)),
-                Some(Said::Refused(errors)) => {
-                    yield part(&payload(&refused(&errors)));
-                    break;
-                }
-                None => break,
-            }
-        }
-        if web.app.running() {
-            yield Bytes::from_static(END);
-        }
-    }
+    let principal = ready.asking.principal.clone();
+    let answers = answers(web.clone(), ready, None, id);
+    living(web, principal, answers).map(|life| match life {
+        // The head goes out with the first piece.
+        Life::Told(Said::At(_)) | Life::Silence => part("{}"),
+        Life::Told(Said::Next(frame)) => part(&payload(&frame.json)),
+        Life::Told(Said::Refused(errors)) => part(&payload(&refused(&errors))),
+        Life::Over => Bytes::from_static(END),
+    })
 }
 
 fn payload(json: &str) -> String {

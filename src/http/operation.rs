@@ -1,5 +1,7 @@
 //! What a client asks to be executed, on any transport: its parameters, its judgement, its answer.
 
+use std::sync::Arc;
+
 use async_graphql::{Request, Response, ServerError, Value as GraphValue, Variables};
 use async_graphql_parser::types::{
     BaseType, ExecutableDocument, OperationDefinition, OperationType, Selection,
@@ -8,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
+use uuid::Uuid;
 
 use super::{Web, answer::Refusal, guard};
 use crate::graphql::{Asking, finish};
@@ -18,7 +21,7 @@ pub(super) type Extensions = Map<String, Value>;
 /// The parameters of a GraphQL request.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    pub(super) query: String,
+    pub(super) query: Arc<str>,
     pub(super) operation_name: Option<String>,
     pub(super) variables: Map<String, Value>,
 }
@@ -72,7 +75,7 @@ impl Asked {
 
     fn with_extensions(mut map: Map<String, Value>) -> Result<(Self, Extensions), Refusal> {
         let query = match map.remove("query") {
-            Some(Value::String(query)) => query,
+            Some(Value::String(query)) => query.into(),
             None | Some(Value::Null) => {
                 return Err(invalid("query", "is missing; send a GraphQL document"));
             }
@@ -110,24 +113,28 @@ fn invalid(field: &'static str, reason: &str) -> Refusal {
 #[derive(Clone)]
 pub(super) struct Ready {
     pub(super) asked: Asked,
-    pub(super) document: ExecutableDocument,
+    pub(super) document: Arc<ExecutableDocument>,
     pub(super) asking: Asking,
 }
 
 impl Ready {
     /// For the executor.
-    pub(super) fn into_request(self) -> Request {
+    pub(super) fn request(&self) -> Request {
+        let variables = Value::Object(self.asked.variables.clone());
         let mut request = Request::new(String::new())
-            .variables(Variables::from_json(Value::Object(self.asked.variables)))
-            .data(self.asking);
-        request.operation_name = self.asked.operation_name;
-        request.set_parsed_query(self.document);
+            .variables(Variables::from_json(variables))
+            .data(self.asking.clone());
+        request
+            .operation_name
+            .clone_from(&self.asked.operation_name);
+        request.set_parsed_query(ExecutableDocument::clone(&self.document));
         request
     }
 
-    /// The same, once more.
-    pub(super) fn request(&self) -> Request {
-        self.clone().into_request()
+    /// Whose it is; nobody's when it is asked without a token.
+    pub(super) fn application(&self) -> Option<Uuid> {
+        let principal = self.asking.principal.as_ref()?;
+        Some(principal.application)
     }
 
     /// The operation.
@@ -147,7 +154,7 @@ impl Ready {
 pub(super) fn prepare(
     web: &Web,
     asked: Asked,
-    document: ExecutableDocument,
+    document: Arc<ExecutableDocument>,
     introspections: usize,
     asking: Asking,
 ) -> Result<Ready, Refusal> {

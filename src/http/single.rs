@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,10 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::{
-    Stream, StreamExt as _, pin_mut,
-    stream::{self, AbortHandle, BoxStream, SelectAll, abortable},
-};
+use futures_util::{Stream, StreamExt as _, stream::SelectAll};
 use serde_json::Value;
 use tokio::{sync::mpsc, time::sleep};
 use url::form_urlencoded;
@@ -32,9 +32,9 @@ use super::{
     body,
     graphql::{admit, read},
     negotiate::{Media, Streamed, streamed},
-    sse::{comment, heartbeat, refused, respond, standing},
+    sse::{comment, refused, respond},
     stopping,
-    stream::{Said, Seat, answers},
+    stream::{Life, Running, Said, Seat, Telling, Told, living, start},
     token,
 };
 use crate::{auth::Principal, event::cursor};
@@ -55,17 +55,12 @@ pub(super) struct Reservations(Arc<Mutex<HashMap<String, Arc<Reserved>>>>);
 /// A stream, reserved or open.
 struct Reserved {
     principal: Principal,
-    operations: Mutex<HashMap<String, AbortHandle>>,
-    sender: mpsc::UnboundedSender<Operation>,
+    operations: Mutex<HashMap<String, Running>>,
+    serial: AtomicU64,
+    sender: mpsc::UnboundedSender<Telling>,
     /// Until it is opened.
-    receiver: Mutex<Option<mpsc::UnboundedReceiver<Operation>>>,
+    receiver: Mutex<Option<mpsc::UnboundedReceiver<Telling>>>,
     _seat: Seat,
-}
-
-/// An operation on its way to its stream.
-struct Operation {
-    id: String,
-    answers: BoxStream<'static, Said>,
 }
 
 /// Whether a request belongs to this mode.
@@ -114,7 +109,7 @@ async fn serve(web: &Web, id: &str, parts: &Parts, body: Body) -> Result<Respons
         )?;
         let operation = parameter(parts, "operationId").unwrap_or_default();
         if let Some(running) = reserved.running().get(&operation) {
-            running.abort();
+            running.stop();
         }
         return Ok(StatusCode::OK.into_response());
     }
@@ -153,6 +148,7 @@ async fn reserve(web: &Web, parts: &Parts) -> Result<Response, Refusal> {
     let reserved = Reserved {
         principal,
         operations: Mutex::default(),
+        serial: AtomicU64::default(),
         sender,
         receiver: Mutex::new(Some(receiver)),
         _seat: seat,
@@ -196,8 +192,7 @@ async fn bring(
     let ready = admit(web, parts, asked, presented).await?;
     let principal = ready.asking.principal.as_ref().ok_or_else(unknown)?;
     owned(reserved, principal)?;
-    let (answers, handle) = abortable(answers(web.clone(), ready, None, id.to_owned()));
-    {
+    let telling = {
         let mut running = reserved.running();
         if running.contains_key(&operation) {
             return Err(conflict("an operation of this id is running"));
@@ -210,14 +205,13 @@ async fn bring(
             )
             .with("most", OPERATIONS));
         }
-        running.insert(operation.clone(), handle);
-    }
-    let brought = reserved.sender.send(Operation {
-        id: operation,
-        answers: answers.boxed(),
-    });
-    // The stream has ended meanwhile.
-    brought.map_err(|_| unknown())?;
+        let serial = reserved.serial.fetch_add(1, Ordering::Relaxed);
+        let (started, telling) = start(web, &operation, serial, ready, id.to_owned());
+        running.insert(operation, started);
+        telling
+    };
+    // Unless the stream has ended meanwhile.
+    reserved.sender.send(telling).map_err(|_| unknown())?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -242,8 +236,16 @@ fn conflict(reason: &str) -> Refusal {
 }
 
 impl Reserved {
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, AbortHandle>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.operations.lock().expect("no panic while running")
+    }
+
+    /// Forgets an operation, unless its id is another's by now.
+    fn ended(&self, id: &str, serial: u64) {
+        let mut running = self.running();
+        if running.get(id).is_some_and(|one| one.serial == serial) {
+            running.remove(id);
+        }
     }
 
     fn unopened(&self) -> bool {
@@ -255,7 +257,7 @@ impl Reserved {
 }
 
 impl Reservations {
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Reserved>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Reserved>>> {
         self.0.lock().expect("no panic while reserving")
     }
 
@@ -288,37 +290,23 @@ impl Drop for Open {
     }
 }
 
-/// What the running operations tell, with the operation's id.
-type Told = BoxStream<'static, (String, Option<Said>)>;
-
 fn events(
     open: Open,
     reserved: Arc<Reserved>,
     principal: Principal,
-    mut receiver: mpsc::UnboundedReceiver<Operation>,
+    receiver: mpsc::UnboundedReceiver<Telling>,
 ) -> impl Stream<Item = Bytes> + Send {
     stream! {
         let web = open.web.clone();
-        let standing = standing(&web, Some(&principal));
-        pin_mut!(standing);
-        let mut beat = heartbeat(&web);
-        let mut told: SelectAll<Told> = SelectAll::new();
         yield comment();
-        loop {
-            let (id, said) = tokio::select! {
-                operation = receiver.recv() => {
-                    let Some(Operation { id, answers }) = operation else { break };
-                    let name = id.clone();
-                    let said = answers.map(Some).chain(stream::iter([None]));
-                    told.push(said.map(move |said| (name.clone(), said)).boxed());
-                    continue;
-                }
-                Some(one) = told.next(), if !told.is_empty() => one,
-                () = &mut standing => break,
-                _ = beat.tick() => {
+        for await life in living(web.clone(), Some(principal.clone()), told(receiver)) {
+            let Told { id, serial, said } = match life {
+                Life::Told(told) => told,
+                Life::Silence => {
                     yield comment();
                     continue;
                 }
+                Life::Over => break,
             };
             match said {
                 Some(Said::At(_)) => {}
@@ -334,8 +322,8 @@ fn events(
                     if !web.app.running() {
                         break;
                     }
-                    reserved.running().remove(&id);
-                    let id = Value::String(id);
+                    reserved.ended(&id, serial);
+                    let id = Value::from(&*id);
                     yield Bytes::from(format!("event: complete\ndata: {{\"id\":{id}}}\n\n"));
                 }
             }
@@ -344,7 +332,23 @@ fn events(
     }
 }
 
+/// What all operations tell that come to a stream.
+fn told(mut receiver: mpsc::UnboundedReceiver<Telling>) -> impl Stream<Item = Told> + Send {
+    stream! {
+        let mut all = SelectAll::new();
+        loop {
+            tokio::select! {
+                telling = receiver.recv() => match telling {
+                    Some(telling) => all.push(telling),
+                    None => return,
+                },
+                Some(told) = all.next(), if !all.is_empty() => yield told,
+            }
+        }
+    }
+}
+
 fn of_operation(cursor: Option<String>, id: &str, json: &str) -> Bytes {
-    let id = Value::String(id.to_owned());
+    let id = Value::from(id);
     super::sse::next(cursor, &format!("{{\"id\":{id},\"payload\":{json}}}"))
 }

@@ -13,8 +13,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use futures_util::{Stream, StreamExt as _, pin_mut};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use futures_util::{Stream, StreamExt as _};
 use url::form_urlencoded;
 
 use super::{
@@ -24,11 +23,11 @@ use super::{
     negotiate::Media,
     operation::Ready,
     stopping,
-    stream::{Said, answers},
+    stream::{Life, Said, answers, living},
     token,
 };
 use crate::{
-    auth::{self, Principal, PrincipalKind},
+    auth::{self, PrincipalKind},
     event::cursor,
 };
 
@@ -130,71 +129,27 @@ fn events(
 ) -> impl Stream<Item = Bytes> + Send {
     stream! {
         let principal = ready.asking.principal.clone();
-        let application = principal.as_ref().map(|principal| principal.application);
+        let application = ready.application();
         let cursor = |position: Option<i64>| {
             Some(cursor::encode(&web.app, application?, position?))
         };
-        let mut answers = answers(web.clone(), ready, resume, id);
-        let standing = standing(&web, principal.as_ref());
-        pin_mut!(standing);
-        let mut beat = heartbeat(&web);
         yield Bytes::from(format!("retry: {}\n:\n\n", RETRY.as_millis()));
-        loop {
-            let said = tokio::select! {
-                said = answers.next() => said,
-                () = &mut standing => return,
-                _ = beat.tick() => {
-                    yield comment();
-                    continue;
-                }
-            };
-            match said {
-                Some(Said::At(position)) => {
+        let answers = answers(web.clone(), ready, resume, id);
+        for await life in living(web.clone(), principal, answers) {
+            match life {
+                Life::Told(Said::At(position)) => {
                     if let Some(cursor) = cursor(Some(position)) {
                         // An id alone is no event, and yet the one that a client comes back with.
                         yield Bytes::from(format!("id: {cursor}\n\n"));
                     }
                 }
-                Some(Said::Next(frame)) => yield next(cursor(frame.position), &frame.json),
-                Some(Said::Refused(errors)) => {
-                    yield next(None, &refused(&errors));
-                    break;
-                }
-                None => break,
+                Life::Told(Said::Next(frame)) => yield next(cursor(frame.position), &frame.json),
+                Life::Told(Said::Refused(errors)) => yield next(None, &refused(&errors)),
+                Life::Silence => yield comment(),
+                Life::Over => yield complete(),
             }
         }
-        // Streams end also because the node stops; then the client is to come back.
-        if web.app.running() {
-            yield complete();
-        }
     }
-}
-
-/// Returns once a token has ended, or the node is stopping.
-pub(super) async fn standing(web: &Web, principal: Option<&Principal>) {
-    let app = &web.app;
-    let Some(principal) = principal else {
-        return app.stopping().await;
-    };
-    let mut beat = app.beat.subscribe();
-    loop {
-        let left = principal.expires_at.since(app.clock.now());
-        tokio::select! {
-            () = app.stopping() => return,
-            () = app.clock.sleep(left.max(Duration::from_millis(1))) => {}
-            changed = beat.changed() => if changed.is_err() { return },
-        }
-        if !app.applications.stands(principal, app.clock.now()) {
-            return;
-        }
-    }
-}
-
-/// When a silent stream shows that it lives.
-pub(super) fn heartbeat(web: &Web) -> tokio::time::Interval {
-    let mut beat = interval_at(Instant::now() + web.timing.ping, web.timing.ping);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beat
 }
 
 /// A sign of life.

@@ -257,6 +257,40 @@ async fn a_silent_stream_shows_that_it_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_silent_subscription_comes_along_with_what_happens_elsewhere() {
+    let often = ponte::http::Timing {
+        ping: Duration::from_millis(150),
+        ..timing()
+    };
+    let mut node = Node::start_with(&[], often, Clock::system()).await;
+    let nobody = "subscription { itemUpdated(clientUserId: \"nobody\") { cursor } }";
+    let mut stream = Stream::open(streaming(&node, nobody).bearer_auth(&node.key)).await;
+    let id = |position| Some((Some(at(&node, position)), String::new(), String::new()));
+    assert_eq!(stream.event().await, id(0));
+    node.happen(3).await;
+    assert_eq!(stream.event().await, id(3));
+    let mut socket = node.socket().await;
+    socket.subscribe("1", nobody).await;
+    // Also who stood still before.
+    node.happen(1).await;
+    assert_eq!(stream.event().await, id(4));
+    let position = at(&node, 4);
+    let silent = timeout(Duration::from_millis(500), socket.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    node.app.stop();
+    assert_eq!(
+        socket.message().await,
+        json!({ "type": "ping", "payload": { "cursors": { "1": position } } })
+    );
+    assert_eq!(stream.event().await, None);
+    timeout(PATIENCE, &mut node.serving)
+        .await
+        .expect("it stops")
+        .expect("no panic")
+        .expect("no error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_comes_in_parts_and_anything_else_in_one_piece() {
     let node = Node::start().await;
     let ask = |document: &str| {

@@ -174,6 +174,11 @@ impl Signal {
         }
     }
 
+    /// The position of the last event of the scope that has come.
+    pub fn latest(&self) -> i64 {
+        *self.latest.borrow()
+    }
+
     /// Returns once there is an event behind a position.
     pub async fn beyond(&mut self, position: i64) {
         // The channel is held, so that its sender is there.
@@ -280,10 +285,14 @@ impl Feed {
                 .or_default()
                 .push(Arc::downgrade(&channel));
         }
+        drop(followed);
+        // A hint that came before the application was followed has been passed over.
+        self.wake(scope.application);
         Ok(channel)
     }
 
-    fn pushed(&self, application: Uuid) -> i64 {
+    /// Up to where an application's log has been put into the rings of those who follow it; 0 when nobody does.
+    pub fn pushed(&self, application: Uuid) -> i64 {
         self.followed
             .lock()
             .expect("no panic while following")

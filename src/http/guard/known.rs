@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::Inspected;
+use super::{Inspected, Rejection, inspect};
 
 /// Documents that are remembered; beyond it all are forgotten.
 const MOST: usize = 256;
@@ -14,7 +14,7 @@ const MOST: usize = 256;
 const LONGEST: usize = 4 * 1024;
 
 /// By document and operation name.
-type Judged = HashMap<(String, Option<String>), Arc<Inspected>>;
+type Judged = HashMap<(String, Option<String>), Inspected>;
 
 /// Judged documents of callers with a token, so that nobody else can push them out.
 #[derive(Clone, Default)]
@@ -27,13 +27,18 @@ impl Known {
             return None;
         }
         let key = (document.to_owned(), operation.map(str::to_owned));
-        let found = self
-            .0
-            .lock()
-            .expect("no panic while looking")
-            .get(&key)
-            .cloned();
-        found.map(|inspected| (*inspected).clone())
+        let judged = self.0.lock().expect("no panic while looking");
+        judged.get(&key).cloned()
+    }
+
+    /// Judges a document of a caller with a token, unless that was done before.
+    pub fn judge(&self, document: &str, operation: Option<&str>) -> Result<Inspected, Rejection> {
+        if let Some(inspected) = self.find(document, operation) {
+            return Ok(inspected);
+        }
+        let inspected = inspect(document, operation)?;
+        self.remember(document, operation, &inspected);
+        Ok(inspected)
     }
 
     /// Remembers what was found about a document.
@@ -47,13 +52,13 @@ impl Known {
         if judged.len() >= MOST {
             judged.clear();
         }
-        judged.insert(key, Arc::new(inspected.clone()));
+        judged.insert(key, inspected.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::inspect, *};
+    use super::*;
 
     #[test]
     fn a_document_is_known_by_its_text_and_operation_and_memory_is_bounded() {

@@ -15,6 +15,8 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use async_graphql_parser::{
     parse_query,
     types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
@@ -107,7 +109,7 @@ pub use self::known::Known;
 #[derive(Clone, Debug)]
 pub struct Inspected {
     /// The document, parsed.
-    pub document: ExecutableDocument,
+    pub document: Arc<ExecutableDocument>,
     /// What kind of operation the operation name selects; none when it selects none.
     pub operation: Option<OperationType>,
     /// What a caller without a token would be asking for.
@@ -138,7 +140,7 @@ pub fn inspect(document: &str, operation_name: Option<&str>) -> Result<Inspected
         root_fields: judged.selected.map_or(0, |(_, root)| root.fields),
         nodes: judged.nodes,
         introspections: judged.introspections,
-        document,
+        document: Arc::new(document),
     })
 }
 

@@ -6,18 +6,25 @@
 //! left to tell. One that falls behind what the others keep goes on by itself from its cursor.
 
 mod census;
+mod living;
+mod running;
 mod shared;
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
 
 use async_graphql::Request;
 use async_stream::stream;
 use axum::extract::ws::Utf8Bytes;
 use futures_util::{Stream, StreamExt as _, stream::BoxStream};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 pub(super) use self::{
     census::{Census, Seat},
+    living::{Life, living},
+    running::{Running, Telling, Told, start},
     shared::Groups,
 };
 use super::{
@@ -44,11 +51,11 @@ pub(super) struct Frame {
 /// What a stream says.
 #[derive(Clone, Debug)]
 pub(super) enum Said {
-    /// It has begun, and can be resumed behind this position.
+    /// It has begun, or nothing has happened for a while, and it can be resumed behind this position.
     At(i64),
     /// An answer.
     Next(Frame),
-    /// It could not begin: the errors as JSON.
+    /// It could not begin, or go on: the errors as JSON.
     Refused(String),
 }
 
@@ -60,14 +67,9 @@ pub(super) fn answers(
     request_id: String,
 ) -> BoxStream<'static, Said> {
     if !ready.is_subscription() {
-        return alone(
-            &web,
-            ready.into_request(),
-            Kind::Once,
-            Place::default(),
-            request_id,
-        )
-        .boxed();
+        let (request, place) = (ready.request(), Place::default());
+        let told = alone(&web, request, Kind::Once, place, request_id.clone());
+        return fenced(told, request_id);
     }
     let seat = ready.asking.principal.as_ref().map(|principal| {
         let most = web.app.config.subscriptions_per_application;
@@ -82,8 +84,23 @@ pub(super) fn answers(
             let errors = refusal.errors(&request_id).to_string();
             futures_util::stream::iter([Said::Refused(errors)]).boxed()
         }
-        seat => followed(web, ready, resume, request_id, seat.flatten()).boxed(),
+        seat => {
+            let told = followed(web, ready, resume, request_id.clone(), seat.flatten());
+            fenced(told, request_id)
+        }
     }
+}
+
+/// A panic ends one stream, and nothing else of its connection.
+fn fenced(
+    told: impl Stream<Item = Said> + Send + 'static,
+    request_id: String,
+) -> BoxStream<'static, Said> {
+    let told = AssertUnwindSafe(told).catch_unwind();
+    told.map(move |said| {
+        said.unwrap_or_else(|_| Said::Refused(answer::fault().errors(&request_id).to_string()))
+    })
+    .boxed()
 }
 
 /// An open subscription, in the metrics.
@@ -181,7 +198,7 @@ fn followed(
     stream! {
         let _held = (Counted::new(), seat);
         let app = web.app.clone();
-        let mut ready = Arc::new(ready);
+        let ready = Arc::new(ready);
         let mut position = resume;
         let (mut begun, mut placed) = (false, false);
         while app.running() {
@@ -215,7 +232,7 @@ fn followed(
             let stands = place.position().zip(place.signal()).filter(|_| waits);
             let Some((mut at, signal)) = stands else {
                 if app.running() {
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
                 continue;
             };
@@ -225,7 +242,6 @@ fn followed(
                 yield Said::At(at);
             }
             let group = web.groups.join(&web, &ready, at, signal, &request_id);
-            ready = group.ready();
             let coalesce = place.coalesces();
             drop(place);
             let mut moved = group.moved();
@@ -236,6 +252,14 @@ fn followed(
                     }
                     tokio::select! {
                         changed = moved.changed() => if changed.is_err() { break },
+                        () = sleep(web.timing.ping) => {
+                            // What happens elsewhere moves it on: it need not be read again.
+                            let stands = group.stands(&app, at);
+                            if stands > at {
+                                at = stands;
+                                yield Said::At(at);
+                            }
+                        }
                         () = app.stopping() => return,
                     }
                     continue;

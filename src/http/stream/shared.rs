@@ -25,6 +25,7 @@ use super::{
     Frame, frame,
 };
 use crate::{
+    app::App,
     auth::PrincipalKind,
     event::feed::{Place, Signal},
 };
@@ -42,9 +43,9 @@ const TAKEN: usize = 64;
 /// What makes two subscriptions the same: what they ask, and what they may see.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    document: String,
+    document: Arc<str>,
     operation: Option<String>,
-    variables: String,
+    variables: Box<str>,
     application: Uuid,
     rights: PrincipalKind,
 }
@@ -60,7 +61,7 @@ impl Key {
         Some(Self {
             document: ready.asked.query.clone(),
             operation: ready.asked.operation_name.clone(),
-            variables: serde_json::to_string(&variables).ok()?,
+            variables: serde_json::to_string(&variables).ok()?.into(),
             application: principal.application,
             rights: principal.kind.clone(),
         })
@@ -97,7 +98,7 @@ impl Groups {
     pub(super) fn join(
         &self,
         web: &Web,
-        ready: &Ready,
+        ready: &Arc<Ready>,
         position: i64,
         signal: Signal,
         request_id: &str,
@@ -122,7 +123,8 @@ impl Groups {
 
 /// Subscriptions that share an execution. It ends with the last of them.
 pub(super) struct Group {
-    ready: Arc<Ready>,
+    application: Option<Uuid>,
+    signal: Signal,
     kept: Mutex<Kept>,
     moved: watch::Sender<()>,
     wanted: Arc<Notify>,
@@ -132,6 +134,8 @@ pub(super) struct Group {
 /// All answers behind a position.
 struct Kept {
     from: i64,
+    /// Up to here there are no others.
+    reached: i64,
     frames: VecDeque<Frame>,
     bytes: usize,
     /// How many of the last answers no member has taken yet.
@@ -142,17 +146,18 @@ struct Kept {
 impl Group {
     fn begin(
         web: &Web,
-        ready: Ready,
+        ready: Arc<Ready>,
         position: i64,
         signal: Signal,
         request_id: &str,
     ) -> Arc<Self> {
         let alive = CancellationToken::new();
-        let ready = Arc::new(ready);
         let group = Arc::new(Self {
-            ready: ready.clone(),
+            application: ready.application(),
+            signal: signal.clone(),
             kept: Mutex::new(Kept {
                 from: position,
+                reached: position,
                 frames: VecDeque::new(),
                 bytes: 0,
                 untaken: 0,
@@ -169,16 +174,12 @@ impl Group {
             request_id: request_id.to_owned(),
             group: Arc::downgrade(&group),
         };
-        let execution = execution.run(signal);
+        // Its way into the task moves it a few times.
+        let execution = Box::pin(execution.run(signal));
         web.app.spawn(async move {
             let _ = alive.run_until_cancelled(execution).await;
         });
         group
-    }
-
-    /// What its members ask.
-    pub(super) fn ready(&self) -> Arc<Ready> {
-        self.ready.clone()
     }
 
     fn serves(&self, position: i64) -> bool {
@@ -204,6 +205,21 @@ impl Group {
             }
             kept.frames.range(start..end).cloned().collect()
         })
+    }
+
+    /// Where a member stands who has taken everything up to a position: what is not for this group counts as taken.
+    pub(super) fn stands(&self, app: &App, position: i64) -> i64 {
+        // Asked first: what has been put into the rings up to there, the signal has told.
+        let pushed = self.application.map_or(0, |id| app.feed.pushed(id));
+        let kept = self.kept.lock().expect("no panic while reading");
+        let latest = kept.frames.back().and_then(|frame| frame.position);
+        if latest > Some(position) {
+            position
+        } else if self.signal.latest() > kept.reached {
+            position.max(kept.reached)
+        } else {
+            position.max(kept.reached).max(pushed)
+        }
     }
 
     /// Whether no more answers come.
@@ -237,6 +253,10 @@ impl Group {
 
     fn is_ahead(&self) -> bool {
         self.kept.lock().expect("no panic while reading").untaken >= AHEAD
+    }
+
+    fn reached(&self, position: i64) {
+        self.kept.lock().expect("no panic while reading").reached = position;
     }
 
     fn end(&self) {
@@ -290,7 +310,13 @@ impl Execution {
                 Ok(None) => return false,
                 Err(_) if place.waits() => {
                     self.position = place.position().unwrap_or(self.position);
-                    return true;
+                    return match self.group.upgrade() {
+                        Some(group) => {
+                            group.reached(self.position);
+                            true
+                        }
+                        None => false,
+                    };
                 }
                 Err(_) => continue,
             };

@@ -2,11 +2,10 @@
 //!
 //! Promises: a socket that says nothing useful is closed; a token's end, its revocation and the node's stop close it
 //! (4403, 1001); no client makes the node hold more than a few answers for it, however slowly it reads; operations of
-//! one socket take turns, so that none starves another. Each operation runs in a task of its own and hands over one
-//! answer at a time: one that waits for its reader holds nothing but that answer.
+//! one socket take turns, so that none starves another, and hand over one answer at a time: one that waits for its
+//! reader holds nothing but that answer.
 
 mod protocol;
-mod running;
 mod session;
 
 use axum::{
@@ -21,7 +20,7 @@ use super::{Web, address, answer::Refusal, connection::Place, graphql::BODY, sto
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// What a socket reads at once; most wait idle, and each has its own.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 /// Most bytes that wait in the socket's own buffer; an answer that is larger ends its socket.
 const WRITE_BUFFER: usize = 16 * 1024 * 1024;
 
@@ -63,11 +62,13 @@ pub(super) async fn upgrade(web: Web, mut parts: Parts, id: &str) -> Result<Resp
     let origin = token::origin(&parts.headers).map(str::to_owned);
     let place = parts.extensions.remove::<Place>();
     let sockets = web.sockets.clone();
-    let session = Session::new(web, address, origin, id.to_owned());
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        let tracked = sockets.track_future(session.run(socket));
-        tracked.await;
-        drop(place);
+    // Most sockets are idle most of the time: what serves one is boxed, so that no move on its way reserves it again.
+    let session = Box::new(Session::new(web, address, origin, id.to_owned()));
+    Ok(upgrade.on_upgrade(move |socket| {
+        Box::pin(sockets.track_future(Box::pin(async move {
+            session.run(socket).await;
+            drop(place);
+        })))
     }))
 }
 

@@ -12,9 +12,8 @@ use axum::{
     extract::ws::{Message, WebSocket},
 };
 use futures_util::{
-    FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _,
-    future::BoxFuture,
-    stream::{BoxStream, SelectAll},
+    FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _, future::BoxFuture,
+    stream::SelectAll,
 };
 use serde_json::{Map, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -24,13 +23,11 @@ use super::{
     super::{
         Web,
         answer::Refusal,
-        guard::{self},
         operation::{Asked, Ready, prepare},
-        stream::Seat,
+        stream::{Running, Said, Seat, Telling, Told, start},
         token,
     },
     protocol::{self, Close, Incoming},
-    running::{self, Part, Running, Told},
 };
 use crate::{auth::Principal, event::cursor, graphql::Asking, metrics};
 
@@ -53,7 +50,7 @@ pub(super) struct Session {
     seat: Option<Seat>,
     running: HashMap<String, Running>,
     serial: u64,
-    told: SelectAll<BoxStream<'static, Told>>,
+    told: SelectAll<Telling>,
     queue: VecDeque<Message>,
 }
 
@@ -83,14 +80,14 @@ impl Session {
     }
 
     /// Serves the socket until either side ends it.
-    pub(super) async fn run(self, socket: WebSocket) {
+    pub(super) async fn run(self: Box<Self>, socket: WebSocket) {
         let span = tracing::info_span!("socket", request_id = %self.request_id);
         metrics::sockets(1.0);
         self.serve(socket).instrument(span).await;
         metrics::sockets(-1.0);
     }
 
-    async fn serve(mut self, socket: WebSocket) {
+    async fn serve(mut self: Box<Self>, socket: WebSocket) {
         let patience = self.web.timing.close;
         let (mut sink, mut stream) = socket.split();
         let close = self.talk(&mut sink, &mut stream).await;
@@ -113,7 +110,7 @@ impl Session {
             sink.close().await
         };
         // A client that does not answer is left.
-        let _ = timeout(patience, goodbye).await;
+        let _ = Box::pin(timeout(patience, goodbye)).await;
     }
 
     /// Returns why the socket is to be closed, or nothing when the client has closed it.
@@ -135,7 +132,7 @@ impl Session {
             let step: Step = tokio::select! {
                 () = app.stopping() => {
                     self.farewell();
-                    let _ = timeout(timing.close, write(sink, &mut self.queue)).await;
+                    let _ = Box::pin(timeout(timing.close, write(sink, &mut self.queue))).await;
                     Err(Some(Close::GOING_AWAY))
                 }
                 () = &mut init, if self.principal.is_none() => Err(Some(Close::INIT_TIMEOUT)),
@@ -156,7 +153,7 @@ impl Session {
                 incoming = stream.next() => {
                     unanswered = 0;
                     let known = self.principal.is_some();
-                    let step = self.receive(incoming).await;
+                    let step = Box::pin(self.receive(incoming)).await;
                     if !known {
                         self.expiry = self.expires();
                     }
@@ -289,8 +286,7 @@ impl Session {
         match self.judge(asked, asking) {
             Ok(ready) => {
                 self.serial += 1;
-                let (running, told) =
-                    running::start(&self.web, id.clone(), self.serial, ready, request_id);
+                let (running, told) = start(&self.web, &id, self.serial, ready, request_id);
                 self.running.insert(id, running);
                 self.told.push(told);
             }
@@ -312,7 +308,8 @@ impl Session {
             .with("limit", "operations")
             .with("most", OPERATIONS));
         }
-        let inspected = guard::inspect(&asked.query, asked.operation_name.as_deref())?;
+        let name = asked.operation_name.as_deref();
+        let inspected = self.web.known.judge(&asked.query, name)?;
         let introspections = inspected.introspections;
         prepare(&self.web, asked, inspected.document, introspections, asking)
     }
@@ -352,31 +349,32 @@ impl Session {
 
     /// What an operation tells after the client has completed it is dropped.
     fn tell(&mut self, told: Told) -> usize {
-        let Some(running) = self.running.get_mut(&told.id) else {
+        let id: &str = &told.id;
+        let Some(running) = self.running.get_mut(id) else {
             return 0;
         };
         if running.serial != told.serial {
             return 0;
         }
-        let Part {
-            message,
-            position,
-            last,
-        } = told.part;
-        running.position = position.or(running.position);
-        if last {
-            // Streams end because the node stops; the client is to come back, not to believe that they are complete.
-            if !self.web.app.running() {
+        let last = match told.said {
+            Some(Said::At(position)) => {
+                running.position = Some(position);
                 return 0;
             }
-            self.running.remove(&told.id);
-        }
-        let bytes = match &message {
-            Some(Message::Text(text)) => text.len(),
-            _ => 0,
+            Some(Said::Next(frame)) => {
+                running.position = frame.position.or(running.position);
+                self.queue.push_back(protocol::next(id, &frame.json));
+                return frame.json.len();
+            }
+            Some(Said::Refused(errors)) => protocol::error(id, &errors),
+            None => protocol::complete(id),
         };
-        self.queue.extend(message);
-        bytes
+        // Streams end because the node stops; the client is to come back, not to believe that they are complete.
+        if self.web.app.running() {
+            self.running.remove(id);
+            self.queue.push_back(last);
+        }
+        0
     }
 }
 
