@@ -99,6 +99,14 @@ enum ApplicationCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Give an application a new webhook secret and key, which sign deliveries to the `webhookUrl`s of its Items; those of
+    /// before sign beside them for a day.
+    RotateWebhookSecret {
+        /// The application's id.
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Stop serving an application: its tokens, sockets and streams end within seconds. Nothing is deleted.
     Disable {
         /// The application's id.
@@ -337,6 +345,17 @@ async fn on_applications(command: ApplicationCommand, config: Config) -> Result<
             let json = json!({ "id": id, "clientId": id, "clientSecret": secret, "tokensRevoked": revoke });
             answer(&output, &json, || {
                 format!("client id      {id}\nclient secret  {secret}")
+            });
+        }
+        ApplicationCommand::RotateWebhookSecret { id, output } => {
+            let rotated = operator.rotate_webhook_secret(id).await?;
+            let (secret, key) = (rotated.webhook_secret, rotated.webhook_public_key);
+            let until = rotated.previous_until.to_string();
+            let json = json!({ "id": id, "webhookSecret": secret, "webhookPublicKey": key, "previousUntil": until });
+            answer(&output, &json, || {
+                format!(
+                    "webhook secret      {secret}\nwebhook public key  {key}\nThose of before sign beside them until {until}."
+                )
             });
         }
         ApplicationCommand::Disable { id, output } => {

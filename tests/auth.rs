@@ -4,15 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_graphql_parser::types::{TypeKind, TypeSystemDefinition};
 use futures_util::StreamExt as _;
-use ponte::{
-    auth::{application::Operator, token},
-    error::Error,
-    graphql, http,
-};
+use ponte::{auth::token, error::Error, graphql, http};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{TestApp, create_application, id_at, on_both_engines, seed};
+use crate::support::{TestApp, create_application, id_at, on_both_engines, operator, seed};
 
 /// What somebody gets.
 #[derive(Clone, Copy, Debug)]
@@ -673,12 +669,7 @@ async fn no_altered_token_is_ever_accepted() {
 async fn disabling_an_application_or_revoking_its_tokens_ends_them() {
     on_both_engines(|test| async move {
         let app = &test.app;
-        let operator = Operator {
-            db: &app.db,
-            vault: &app.vault,
-            clock: &app.clock,
-            rng: &app.rng,
-        };
+        let operator = operator(app);
         let key = |secret: String| async move {
             token::create_api_key(
                 app,

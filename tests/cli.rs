@@ -118,6 +118,10 @@ async fn commands_work_beside_a_running_server_and_answer_one_line_of_json() {
         "API_KEY"
     );
     server.take_key(&rotated).await;
+    let rotated = run(&["application", "rotate-webhook-secret", &id, "--json"]);
+    for key in ["webhookSecret", "webhookPublicKey"] {
+        assert!(rotated[key].is_string() && rotated[key] != created[key]);
+    }
 
     // Disabling ends every token within five seconds.
     run(&["application", "disable", &id, "--json"]);

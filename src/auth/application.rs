@@ -6,17 +6,20 @@ use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
     ColumnTrait as _, EntityTrait, IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 use uuid::Uuid;
 
 use crate::{
-    clock::{Clock, Rng},
+    clock::{Clock, Rng, Timestamp},
     db::Db,
     error::{Error, Result},
     vault::{Scope, Vault},
-    webhook::{keys::seal_signing_key, signature::Secret},
+    webhook::{
+        keys::{OVERLAP, seal_signing_key},
+        signature::Secret,
+    },
 };
 
 /// An application as it is shown once, with its secrets.
@@ -39,6 +42,17 @@ pub struct Created {
     pub environment: Environment,
     /// Hours between automatic runs.
     pub auto_sync_interval_hours: Option<i32>,
+}
+
+/// New webhook keys of an application.
+#[derive(Debug)]
+pub struct Rotated {
+    /// Signs from now on.
+    pub webhook_secret: String,
+    /// Verifies from now on.
+    pub webhook_public_key: String,
+    /// When those of before stop signing beside it.
+    pub previous_until: Timestamp,
 }
 
 /// What operating on applications needs.
@@ -145,6 +159,57 @@ impl Operator<'_> {
             }),
             _ => Ok(secret),
         }
+    }
+
+    /// Replaces what signs deliveries to the `webhookUrl`s of an application's Items; those of before sign beside it for
+    /// a day.
+    pub async fn rotate_webhook_secret(&self, id: Uuid) -> Result<Rotated> {
+        let txn = self.db.begin().await?;
+        let mut row = application::Entity::find_by_id(id)
+            .lock_exclusive()
+            .one(&txn)
+            .await?
+            .ok_or(Error::NotFound {
+                what: "application",
+            })?;
+        // An overlap that has not ended ends now: there are two secrets, never three.
+        for envelope in [
+            &row.previous_webhook_secret,
+            &row.previous_webhook_signing_key,
+        ] {
+            self.vault.destroy(&txn, envelope.as_deref()).await?;
+        }
+        let moved = async |from: Scope, to: Scope, envelope: &[u8]| {
+            let clear = self.vault.unseal(&txn, from, envelope).await?;
+            self.vault.destroy(&txn, Some(envelope)).await?;
+            self.vault.seal(&txn, to, &clear).await
+        };
+        let (from, to) = (webhook_scope(id), previous_webhook_scope(id));
+        row.previous_webhook_secret = Some(moved(from, to, &row.webhook_secret).await?);
+        let (from, to) = (signing_scope(id), previous_signing_scope(id));
+        row.previous_webhook_signing_key = match &row.webhook_signing_key {
+            Some(key) => Some(moved(from, to, key).await?),
+            None => None,
+        };
+        let until = self.clock.now().plus(OVERLAP);
+        row.previous_webhook_secret_until = Some(until);
+        let secret = Secret::generate(self.rng).reveal();
+        row.webhook_secret = self
+            .vault
+            .seal(&txn, webhook_scope(id), secret.as_bytes())
+            .await?;
+        let (key, public) = seal_signing_key(&txn, self.vault, self.rng, signing_scope(id)).await?;
+        row.webhook_signing_key = Some(key);
+        row.webhook_public_key = Some(public.clone());
+        application::Entity::update(row.into_active_model().reset_all())
+            .exec(&txn)
+            .await?;
+        txn.commit().await?;
+        Ok(Rotated {
+            webhook_secret: secret.to_string(),
+            webhook_public_key: public,
+            previous_until: until,
+        })
     }
 
     /// Stops serving an application: its tokens, sockets and streams end within seconds.

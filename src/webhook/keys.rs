@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a replaced secret and key sign beside the new ones.
-const OVERLAP: Duration = Duration::from_hours(24);
+pub(crate) const OVERLAP: Duration = Duration::from_hours(24);
 
 /// A new asymmetric key, sealed, and its public half.
 pub(crate) async fn seal_signing_key(

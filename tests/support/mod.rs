@@ -419,17 +419,22 @@ impl TestApp {
     }
 }
 
-/// Makes an application.
-pub async fn create_application(app: &App, name: &str) -> Created {
+/// Who operates on applications of a node.
+pub fn operator(app: &App) -> Operator<'_> {
     Operator {
         db: &app.db,
         vault: &app.vault,
         clock: &app.clock,
         rng: &app.rng,
     }
-    .create(name, Environment::Sandbox, None)
-    .await
-    .expect("an application")
+}
+
+/// Makes an application.
+pub async fn create_application(app: &App, name: &str) -> Created {
+    operator(app)
+        .create(name, Environment::Sandbox, None)
+        .await
+        .expect("an application")
 }
 
 /// The principal of a fresh API key of an application.

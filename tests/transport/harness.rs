@@ -10,10 +10,7 @@ use entity::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use ponte::{
     app::App,
-    auth::{
-        application::{Created, Operator},
-        token,
-    },
+    auth::{application::Created, token},
     clock::{Clock, Rng},
     config::Settings,
     connector::Registry,
@@ -40,7 +37,7 @@ use tokio_tungstenite::{
 };
 
 use crate::support::TestDatabase;
-pub use crate::support::{eventually, seed};
+pub use crate::support::{eventually, operator, seed};
 
 /// Longest that a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -315,15 +312,6 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.app.stop();
-    }
-}
-
-fn operator(app: &App) -> Operator<'_> {
-    Operator {
-        db: &app.db,
-        vault: &app.vault,
-        clock: &app.clock,
-        rng: &app.rng,
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
 
 use futures_util::SinkExt as _;
 use ponte::{
-    auth::application::Operator,
     clock::{Clock, Timestamp},
     http::Timing,
 };
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::harness::{Node, PATIENCE, Said, Socket, events, timing};
+use super::harness::{Node, PATIENCE, Said, Socket, events, operator, timing};
 
 const START: Timestamp = Timestamp(1_773_662_400_000);
 
@@ -387,12 +386,7 @@ async fn revoking_and_disabling_end_sockets_within_five_seconds() {
     let mut disabled = Socket::open(node.address, &[]).await.expect("a socket");
     disabled.init(&key).await;
     let app = &node.app;
-    let operator = Operator {
-        db: &app.db,
-        vault: &app.vault,
-        clock: &app.clock,
-        rng: &app.rng,
-    };
+    let operator = operator(app);
     operator.disable(node.owner.id).await.expect("disabled");
     let closed = timeout(Duration::from_secs(5), disabled.closed()).await;
     assert_eq!(closed.expect("within five seconds"), 4403);

@@ -10,7 +10,10 @@ use sea_orm::{EntityTrait as _, sea_query::Expr};
 use serde_json::json;
 
 use super::harness::{World, on_both};
-use crate::support::receiver::{Received, Receiver};
+use crate::support::{
+    operator,
+    receiver::{Received, Receiver},
+};
 
 /// Which of these public keys a request verifies with.
 fn verified(request: &Received, keys: &[&str]) -> Vec<bool> {
@@ -93,7 +96,24 @@ async fn an_items_own_endpoint_verifies_with_the_applications_public_key() {
         let key = data["viewer"]["application"]["webhookPublicKey"].as_str();
         assert_eq!(key, Some(world.owner.webhook_public_key.as_str()));
         let request = receiver.received().pop().unwrap();
-        assert_eq!(verified(&request, &[key.unwrap()]), [true]);
+        let old = key.unwrap();
+        assert_eq!(verified(&request, &[old]), [true]);
+
+        // Twice: an overlap that has not ended makes way.
+        let mut rotated = Vec::new();
+        for _ in 0..2 {
+            let operator = operator(&world.app);
+            let new = operator.rotate_webhook_secret(world.owner.id).await;
+            rotated.push(new.unwrap().webhook_public_key);
+        }
+        let keys = [old, &rotated[0], &rotated[1]];
+        for (later, stands) in [(1, [false, true, true]), (24, [false, false, true])] {
+            world.app.clock.advance(Duration::from_hours(later));
+            world.emit(1, Some(&receiver.url)).await;
+            world.deliver().await;
+            let request = receiver.received().pop().unwrap();
+            assert_eq!(verified(&request, &keys), stands);
+        }
     })
     .await;
 }
