@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -30,6 +30,8 @@ pub const FIELDS: &str =
 
 /// How long a connection may take to be greeted.
 const GREETING: Duration = Duration::from_secs(10);
+/// How long nothing may come while something is missing.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long somebody whose connection has ended waits before the next.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -351,34 +353,47 @@ impl Subscriber {
         self.told.lock().expect("a list").len()
     }
 
-    /// Waits until it has been told so much.
-    pub async fn reaches(&self, count: usize, patience: Duration) {
-        let reached = async {
-            while self.count() < count {
-                assert!(!self.following.is_finished(), "{} was refused", self.name);
-                sleep(PAUSE).await;
+    /// Waits until it has been told so much; `false` when nothing has come for a while.
+    async fn reached(&self, count: usize) -> bool {
+        let (mut before, mut since) = (self.count(), Instant::now());
+        loop {
+            let now = self.count();
+            if now >= count {
+                return true;
             }
-        };
-        if timeout(patience, reached).await.is_err() {
-            panic!("{}: {} of {count}", self.name, self.count());
+            if now > before {
+                (before, since) = (now, Instant::now());
+            }
+            assert!(!self.following.is_finished(), "{} was refused", self.name);
+            if since.elapsed() > PATIENCE {
+                return false;
+            }
+            sleep(PAUSE).await;
         }
     }
 
-    /// Everything that it has been told, once each, in the order it was told. It ends with this.
+    /// Waits until it has been told so much.
+    pub async fn reaches(&self, count: usize) {
+        let reached = self.reached(count).await;
+        assert!(reached, "{}: {} of {count}", self.name, self.count());
+    }
+
+    /// Everything that it has been told, in order. It ends with this.
     pub fn told(self) -> Vec<Value> {
         self.following.abort();
         std::mem::take(&mut self.told.lock().expect("a list"))
     }
 
     /// Fails unless it has been told exactly this, in this order.
-    pub async fn heard_exactly(self, expected: &[Value], patience: Duration) {
-        self.reaches(expected.len(), patience).await;
+    pub async fn heard_exactly(self, expected: &[Value]) {
+        self.reached(expected.len()).await;
         let name = self.name.clone();
         let told = self.told();
         for (n, (told, expected)) in told.iter().zip(expected).enumerate() {
             assert_eq!(told, expected, "{name}: number {n}");
         }
         assert_eq!(told.get(expected.len()), None, "{name}: invented");
+        assert_eq!(told.len(), expected.len(), "{name}: lost");
     }
 }
 
