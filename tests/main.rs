@@ -9,6 +9,7 @@ mod graph;
 mod layering;
 mod listen;
 mod merge;
+mod paused;
 mod privacy;
 mod rows;
 mod schema;

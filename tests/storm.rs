@@ -1,6 +1,9 @@
 //! The real binary under kill -9, signals and load.
 //!
-//! `PONTE_TEST_SCALE=10` runs the storm in full: 100 kills during 1,000 executions on each engine.
+//! `PONTE_TEST_SCALE=10` runs the storm in full: 100 kills during 1,000 executions on each engine, with subscribers over
+//! every transport and webhooks of three kinds attached.
+
+mod receivers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,16 +14,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{TestDatabase, scale, seed, server::Server};
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    routing::post,
-};
 use ponte::{clock::Rng, db::Engine};
 use serde_json::{Value, json};
+
+use self::receivers::{Kind, Receiver};
+use crate::support::{
+    TestDatabase, scale, seed,
+    server::Server,
+    subscriber::{self, Asking, FIELDS, Subscriber, Transport},
+};
+
+/// How long receivers may take to hear of everything once it is calm.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Users of connector 0 and how their runs end.
 const USERS: [(&str, &str, &str); 6] = [
@@ -31,48 +36,6 @@ const USERS: [(&str, &str, &str); 6] = [
     ("user-unavailable", "OUTDATED", "SITE_NOT_AVAILABLE"),
     ("user-ok-account-warning", "UPDATED", "SUCCESS"),
 ];
-
-type Received = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
-
-/// An endpoint that keeps every body by its webhook-id, once its signature has been verified by a stranger's library.
-async fn receiver() -> (String, Received, Arc<Mutex<Option<String>>>) {
-    #[derive(Clone)]
-    struct Kept {
-        received: Received,
-        secret: Arc<Mutex<Option<String>>>,
-    }
-    async fn receive(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> StatusCode {
-        let secret = kept.secret.lock().expect("a secret").clone();
-        let Some(secret) = secret else {
-            return StatusCode::SERVICE_UNAVAILABLE;
-        };
-        let webhook = standardwebhooks::Webhook::new(&secret).expect("a secret");
-        if webhook.verify(&body, &headers).is_err() {
-            return StatusCode::UNAUTHORIZED;
-        }
-        let id = headers["webhook-id"].to_str().expect("an id").to_owned();
-        kept.received
-            .lock()
-            .expect("a map")
-            .entry(id)
-            .or_default()
-            .push(body.to_vec());
-        StatusCode::NO_CONTENT
-    }
-    let kept = Kept {
-        received: Received::default(),
-        secret: Arc::default(),
-    };
-    let router = Router::new()
-        .route("/hook", post(receive))
-        .with_state(kept.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (format!("http://{address}/hook"), kept.received, kept.secret)
-}
 
 async fn databases() -> Vec<(Engine, Option<TestDatabase>, Option<String>)> {
     let (database, url) = TestDatabase::create(Engine::Postgres).await;
@@ -94,7 +57,6 @@ async fn no_kill_loses_an_event_or_leaves_an_item_behind() {
 async fn storm(url: Option<&str>) {
     let (items, kills) = (100 * scale(), 10 * scale());
     let rng = Rng::seeded(seed());
-    let (hook, received, secret) = receiver().await;
     let mut server = Server::start(
         url,
         &[
@@ -108,17 +70,11 @@ async fn storm(url: Option<&str>) {
     )
     .await;
     server.log_in().await;
-    let created = server
-        .data(
-            "mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret } }",
-            json!({ "input": { "url": hook, "events": [
-                "ITEM_CREATED", "ITEM_UPDATED", "ITEM_ERROR", "ITEM_LOGIN_SUCCEEDED", "ITEM_STATUS_CHANGED", "TRANSACTIONS_CREATED"
-            ] } }),
-        )
-        .await;
-    *secret.lock().expect("a secret") = created["createWebhook"]["secret"]
-        .as_str()
-        .map(str::to_owned);
+    let mut receivers = Vec::new();
+    for kind in [Kind::Plain, Kind::Ordered, Kind::Thin] {
+        receivers.push(Receiver::register(&server, kind).await);
+    }
+    let subscribers = subscribers(&server).await;
 
     // Clients create Items, repeating what fails with the same idempotency key.
     let done = Arc::new(AtomicBool::new(false));
@@ -167,11 +123,15 @@ async fn storm(url: Option<&str>) {
         })
     };
 
+    let mut start = Duration::ZERO;
     for _ in 0..kills {
         let wait = Duration::from_millis(100 + u64::from(rng.bytes::<1>()[0]) * 3);
-        tokio::time::sleep(wait).await;
+        // A machine that is slow to start is slow to run: a run that is cut off again and again is given up.
+        tokio::time::sleep(wait + start).await;
         server.kill();
+        let began = Instant::now();
         server.restart().await;
+        start = began.elapsed();
     }
     clients.await.expect("the clients are done");
 
@@ -205,45 +165,72 @@ async fn storm(url: Option<&str>) {
     }
 
     let log = whole_log(&server).await;
-    check_log(&log, &ids);
-    let began = Instant::now();
-    let wanted: BTreeSet<String> = log
-        .iter()
-        .map(|event| event["eventId"].as_str().unwrap_or("?").to_owned())
-        .collect();
-    loop {
-        let got: BTreeSet<String> = received.lock().expect("a map").keys().cloned().collect();
+    let bodies: Vec<Value> = log.iter().map(|event| event["payload"].clone()).collect();
+    check_log(&bodies, &ids);
+    for subscriber in subscribers {
+        let expected: Vec<Value> = if subscriber.name == ITEM_UPDATED {
+            log.iter().map(item_updated).collect()
+        } else {
+            log.clone()
+        };
+        let (name, connections) = (subscriber.name.clone(), subscriber.connections());
         assert!(
-            got.is_subset(&wanted),
-            "an event was delivered that is not in the log"
+            connections > kills / 2,
+            "{name} came back {connections} times"
         );
-        if got == wanted {
-            break;
-        }
-        assert!(
-            began.elapsed() < Duration::from_mins(2),
-            "{} of {} events were delivered\n{}",
-            got.len(),
-            wanted.len(),
-            server.log()
+        subscriber.heard_exactly(&expected).await;
+        println!(
+            "{name}: {} events over {connections} connections",
+            log.len()
         );
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let received = received.lock().expect("a map");
-    let deliveries: usize = received.values().map(Vec::len).sum();
-    for (id, bodies) in received.iter() {
-        let event = log
-            .iter()
-            .find(|event| event["eventId"] == json!(id))
-            .expect("in the log");
-        for body in bodies {
-            assert_eq!(&serde_json::from_slice::<Value>(body).expect("JSON"), event);
-        }
+    for receiver in &receivers {
+        receiver.took_exactly(&bodies, PATIENCE, &server).await;
     }
     println!(
-        "{items} items, {kills} kills, {} events, {deliveries} deliveries: none lost",
+        "{items} items, {kills} kills, {} events: none lost",
         log.len()
     );
+}
+
+const ITEM_UPDATED: &str = "itemUpdated over graphql-transport-ws";
+
+/// One of every kind, from before anything has happened.
+async fn subscribers(server: &Server) -> Vec<Subscriber> {
+    let after = subscriber::end_of_log(server).await;
+    let item_updated = format!(
+        "subscription($after: String) {{ itemUpdated(after: $after) {{ cursor snapshot moreStates event {{ {FIELDS} }} item {{ id }} }} }}"
+    );
+    let poll = format!(
+        "query($after: String) {{ events(after: $after, first: 200, waitSeconds: 5) {{ nodes {{ {FIELDS} }} }} }}"
+    );
+    let stream = format!("subscription {{ events {{ {FIELDS} }} }}");
+    [
+        (
+            "events over graphql-transport-ws",
+            Transport::Socket,
+            subscriber::events(),
+        ),
+        (ITEM_UPDATED, Transport::Socket, item_updated),
+        ("events over server-sent events", Transport::Stream, stream),
+        ("events by long polling", Transport::Poll, poll),
+    ]
+    .map(|(name, transport, document)| {
+        let asking = Asking::new(server, transport, document);
+        Subscriber::follow(name, asking, &after, |event| event)
+    })
+    .into()
+}
+
+/// What a subscriber to Items is told of an event.
+fn item_updated(event: &Value) -> Value {
+    json!({
+        "cursor": event["cursor"],
+        "snapshot": false,
+        "moreStates": false,
+        "event": event,
+        "item": { "id": event["itemId"] },
+    })
 }
 
 /// Status and execution status of every Item.
@@ -271,14 +258,14 @@ async fn ends(server: &Server) -> BTreeMap<String, (String, String)> {
     }
 }
 
-/// The bodies of all events, in order.
+/// All events, in order.
 async fn whole_log(server: &Server) -> Vec<Value> {
     let mut log = Vec::new();
     let mut after = Value::Null;
     loop {
         let data = server
             .data(
-                "query($after: String) { events(first: 200, after: $after) { nodes { payload } pageInfo { hasNextPage endCursor } } }",
+                &format!("query($after: String) {{ events(first: 200, after: $after) {{ nodes {{ {FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }}"),
                 json!({ "after": after }),
             )
             .await;
@@ -287,7 +274,7 @@ async fn whole_log(server: &Server) -> Vec<Value> {
                 .as_array()
                 .expect("a list")
                 .iter()
-                .map(|node| node["payload"].clone()),
+                .cloned(),
         );
         if data["events"]["pageInfo"]["hasNextPage"] != true {
             return log;

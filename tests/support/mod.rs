@@ -11,6 +11,7 @@
 pub mod receiver;
 pub mod scripted;
 pub mod server;
+pub mod subscriber;
 
 use std::{
     future::Future,

@@ -161,18 +161,13 @@ impl Server {
 
     /// Most memory that it has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .expect("a peak");
-        let kib: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|kib| kib.parse().ok())
-            .expect("a number");
-        kib * 1024
+        memory(self.pid(), "VmHWM:")
+    }
+
+    /// Reads how much memory it has, in bytes, until it ends.
+    pub fn memory(&self) -> impl Fn() -> u64 + Send + 'static {
+        let pid = self.pid();
+        move || memory(pid, "VmRSS:")
     }
 
     /// Makes an application and takes an API key of it.
@@ -240,6 +235,16 @@ impl Server {
         assert_eq!(answer.get("errors"), None, "{answer}");
         answer["data"].clone()
     }
+}
+
+/// A figure of a process's memory, in bytes.
+fn memory(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .expect("a number");
+    kib * 1024
 }
 
 impl Drop for Server {
