@@ -20,7 +20,7 @@ use super::{Web, address, answer::Refusal, connection::Place, graphql::BODY, sto
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// What a socket reads at once; most wait idle, and each has its own.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 512;
 /// Most bytes that wait in the socket's own buffer; an answer that is larger ends its socket.
 const WRITE_BUFFER: usize = 16 * 1024 * 1024;
 
