@@ -24,23 +24,41 @@ use crate::{clock::Timestamp, error::Result};
 /// The lanes with something pending behind $1, at most $2 of them, in order of their names; the last row may be null.
 /// Their first due delivery that nobody holds, if it may be sent: the webhook enabled or gone, the application served,
 /// the target's circuit closed or to be probed. A webhook in order waits for the deliveries of what it missed. Due is $3.
-pub(super) const LANES: &str = "WITH RECURSIVE lane(target, step) AS (\
-       SELECT (SELECT target FROM delivery WHERE next_attempt_at IS NOT NULL AND target > $1 ORDER BY target LIMIT 1), 1 \
-       UNION ALL \
-       SELECT (SELECT d.target FROM delivery d WHERE d.next_attempt_at IS NOT NULL AND d.target > lane.target \
-               ORDER BY d.target LIMIT 1), lane.step + 1 \
-       FROM lane WHERE lane.target IS NOT NULL AND lane.step < $2\
-     ), due_lane AS (\
-       SELECT lane.target, first.next_attempt_at, webhook.id AS webhook, webhook.ordered, webhook.max_concurrency, \
-         webhook.max_per_second, webhook.rate_at, circuit.failures, circuit.probe_at FROM lane \
-       JOIN delivery first ON first.id = (SELECT x.id FROM delivery x WHERE x.target = lane.target \
-         AND x.next_attempt_at <= $3 AND (x.lease_until IS NULL OR x.lease_until <= $3) ORDER BY x.next_attempt_at LIMIT 1) \
-       JOIN application ON application.id = first.application_id AND application.disabled_at IS NULL \
-       LEFT JOIN webhook ON webhook.id = first.webhook_id \
-       LEFT JOIN circuit ON circuit.target = lane.target \
-       WHERE lane.target IS NOT NULL AND (circuit.probe_at IS NULL OR circuit.probe_at <= $3) \
-         AND (webhook.id IS NULL OR (webhook.enabled AND (webhook.missed_until IS NULL OR NOT webhook.ordered)))\
-     ) ";
+///
+/// A plan may be older than the table has been long. So on PostgreSQL it is left no choice but to look rows up one by one:
+/// with plain joins it reads an application's whole history for every walk.
+pub(super) fn walk(engine: Engine) -> String {
+    const FIRST: &str = "FROM delivery x WHERE x.target = lane.target AND x.next_attempt_at <= $3 \
+        AND (x.lease_until IS NULL OR x.lease_until <= $3) ORDER BY x.next_attempt_at LIMIT 1";
+    let joined = match engine {
+        Engine::Postgres => format!(
+            "CROSS JOIN LATERAL (SELECT x.application_id, x.webhook_id, x.next_attempt_at {FIRST}) first \
+             CROSS JOIN LATERAL (SELECT a.disabled_at FROM application a WHERE a.id = first.application_id LIMIT 1) application \
+             LEFT JOIN LATERAL (SELECT w.* FROM webhook w WHERE w.id = first.webhook_id LIMIT 1) webhook ON true \
+             LEFT JOIN LATERAL (SELECT c.* FROM circuit c WHERE c.target = lane.target LIMIT 1) circuit ON true"
+        ),
+        Engine::Sqlite => format!(
+            "JOIN delivery first ON first.id = (SELECT x.id {FIRST}) \
+             JOIN application ON application.id = first.application_id \
+             LEFT JOIN webhook ON webhook.id = first.webhook_id \
+             LEFT JOIN circuit ON circuit.target = lane.target"
+        ),
+    };
+    format!(
+        "WITH RECURSIVE lane(target, step) AS (\
+           SELECT (SELECT target FROM delivery WHERE next_attempt_at IS NOT NULL AND target > $1 ORDER BY target LIMIT 1), 1 \
+           UNION ALL \
+           SELECT (SELECT d.target FROM delivery d WHERE d.next_attempt_at IS NOT NULL AND d.target > lane.target \
+                   ORDER BY d.target LIMIT 1), lane.step + 1 \
+           FROM lane WHERE lane.target IS NOT NULL AND lane.step < $2\
+         ), due_lane AS (\
+           SELECT lane.target, first.next_attempt_at, webhook.id AS webhook, webhook.ordered, webhook.max_concurrency, \
+             webhook.max_per_second, webhook.rate_at, circuit.failures, circuit.probe_at FROM lane {joined} \
+           WHERE lane.target IS NOT NULL AND application.disabled_at IS NULL AND (circuit.probe_at IS NULL OR circuit.probe_at <= $3) \
+             AND (webhook.id IS NULL OR (webhook.enabled AND (webhook.missed_until IS NULL OR NOT webhook.ordered)))\
+         ) "
+    )
+}
 
 /// A stretch of the walk along the lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,9 +91,10 @@ pub struct Due {
 /// Walks along at most `steps` lanes behind `after`.
 pub async fn lanes(db: &Db, now: Timestamp, after: &str, steps: usize) -> Result<Stretch> {
     let sql = format!(
-        "{LANES}SELECT lane.target, due_lane.target IS NOT NULL AS due, due_lane.webhook, due_lane.ordered, \
+        "{}SELECT lane.target, due_lane.target IS NOT NULL AS due, due_lane.webhook, due_lane.ordered, \
            due_lane.max_concurrency, due_lane.max_per_second, due_lane.rate_at, due_lane.failures, due_lane.probe_at \
-         FROM lane LEFT JOIN due_lane ON due_lane.target = lane.target ORDER BY lane.step"
+         FROM lane LEFT JOIN due_lane ON due_lane.target = lane.target ORDER BY lane.step",
+        walk(db.engine())
     );
     let values = [after.into(), limit_value(steps), now.0.into()];
     let rows = db
