@@ -7,6 +7,7 @@ mod graph;
 mod harness;
 mod keys;
 mod libraries;
+mod order;
 mod registrations;
 mod replay;
 mod tail;

@@ -4,9 +4,9 @@
 //! Items to one origin. Its name is the row's `target`. Lanes are walked along an index, so that a backlog of one
 //! costs the others nothing, however long it is.
 
-use std::time::Duration;
+mod claim;
 
-use entity::{attempt, delivery, event};
+use entity::{attempt, event};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryResult, Statement,
     Value,
@@ -14,6 +14,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
+pub use self::claim::{Quota, claim};
 use super::{
     Db, Engine,
     execution::limit_value,
@@ -132,72 +133,6 @@ fn due_lane(target: String, cells: &mut Cells<'_>) -> Result<Due> {
         failures: failures.unwrap_or_default(),
         probe_at: cells.take()?,
     })
-}
-
-/// How many deliveries to take from a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// The lane.
-    pub target: String,
-    /// At most so many.
-    pub most: usize,
-    /// Whether an Item's next event waits for the one before.
-    pub ordered: bool,
-}
-
-/// Claims due deliveries of some lanes, the longest waiting first, each under a new epoch and for the length of a lease.
-///
-/// One statement, so that two workers never claim the same one. A delivery whose worker dies is taken again when the
-/// lease ends. In an ordered lane, whatever has an unfinished event of the same Item before it is left.
-pub async fn claim(
-    db: &Db,
-    now: Timestamp,
-    lease: Duration,
-    quotas: &[Quota],
-) -> Result<Vec<delivery::Model>> {
-    const FREE: &str = "next_attempt_at <= $2 AND (x.lease_until IS NULL OR x.lease_until <= $2)";
-    const FIRST: &str = "x.item_id IS NULL OR NOT EXISTS (SELECT 1 FROM delivery e WHERE e.target = x.target \
-        AND e.item_id = x.item_id AND e.position < x.position AND e.next_attempt_at IS NOT NULL)";
-    let most = quotas.iter().map(|quota| quota.most).max().unwrap_or(0);
-    let listed: Vec<_> = quotas
-        .iter()
-        .map(
-            |quota| json!({ "target": quota.target, "most": quota.most, "ordered": quota.ordered }),
-        )
-        .collect();
-    // An array, because a plan for a subquery of unknown length reads the whole table.
-    let chosen = match db.engine() {
-        Engine::Postgres => format!(
-            "= ANY(ARRAY(SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint, ordered boolean) \
-             CROSS JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.target = lane.target AND x.{FREE} \
-               AND (NOT lane.ordered OR {FIRST}) ORDER BY x.next_attempt_at LIMIT least(lane.most, $4) \
-               FOR UPDATE OF x SKIP LOCKED) due))"
-        ),
-        Engine::Sqlite => format!(
-            "IN (SELECT id FROM (SELECT d.id AS id, json_extract(lane.value, '$.most') AS most, \
-               row_number() OVER (PARTITION BY lane.key ORDER BY d.next_attempt_at) AS place \
-             FROM json_each($3) lane JOIN delivery d ON d.id IN (\
-               SELECT x.id FROM delivery x WHERE x.target = json_extract(lane.value, '$.target') AND x.{FREE} \
-               AND (NOT json_extract(lane.value, '$.ordered') OR {FIRST}) ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most)"
-        ),
-    };
-    let sql = format!(
-        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1 WHERE id {chosen} RETURNING {}",
-        delivery::Model::COLUMNS.join(", ")
-    );
-    let values: [Value; 4] = [
-        now.plus(lease).0.into(),
-        now.0.into(),
-        json!(listed).to_string().into(),
-        limit_value(most),
-    ];
-    let rows = db
-        .write()
-        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    let mut claimed: Vec<delivery::Model> = read(&rows)?;
-    claimed.sort_unstable_by_key(|delivery| (delivery.next_attempt_at, delivery.id));
-    Ok(claimed)
 }
 
 fn read<R: Row>(rows: &[QueryResult]) -> Result<Vec<R>> {
