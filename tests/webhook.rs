@@ -12,6 +12,7 @@ mod registrations;
 mod replay;
 mod tail;
 mod trial;
+mod turns;
 mod verify;
 
 use std::{collections::HashSet, time::Duration};
