@@ -1,5 +1,6 @@
 //! Webhooks from the outside: what arrives, when it comes again, who may steer it.
 
+mod backlog;
 mod catalogue;
 mod choices;
 mod circuits;

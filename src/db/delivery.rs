@@ -204,23 +204,32 @@ pub async fn release(db: &Db, claimed: &[(Uuid, i64)]) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out what a target's deliveries wait for; what is being sent at this moment comes to its end.
-pub async fn skip(db: &Db, txn: &impl ConnectionTrait, target: &str, now: Timestamp) -> Result<()> {
+/// Leaves out some of what waits in a lane, and says how many that were; what is being sent at this moment comes to its
+/// end.
+pub async fn skip(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    target: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize> {
     let skipped = "status = 'SKIPPED', next_attempt_at = NULL, lease_until = NULL, epoch = epoch + 1, updated_at = $1";
-    waiting(db, txn, skipped, "next_attempt_at IS NOT NULL", target, now).await
+    waiting(db, txn, skipped, "created_at <= $1", target, now, limit).await
 }
 
-/// Makes due now what a target's deliveries wait for; what is due already keeps its turn.
+/// Makes some of what waits in a lane due now, and says how many that were; what is due already keeps its turn.
 pub async fn hasten(
     db: &Db,
     txn: &impl ConnectionTrait,
     target: &str,
     now: Timestamp,
-) -> Result<()> {
+    limit: usize,
+) -> Result<usize> {
     let due = "next_attempt_at = $1";
-    waiting(db, txn, due, "next_attempt_at > $1", target, now).await
+    waiting(db, txn, due, "next_attempt_at > $1", target, now, limit).await
 }
 
+/// Waits for nobody: what another transaction holds is being sent.
 async fn waiting(
     db: &Db,
     txn: &impl ConnectionTrait,
@@ -228,15 +237,21 @@ async fn waiting(
     which: &str,
     target: &str,
     now: Timestamp,
-) -> Result<()> {
-    let sql = format!(
-        "UPDATE delivery SET {change} WHERE target = $2 AND {which} \
-         AND (lease_until IS NULL OR lease_until <= $1)"
+    limit: usize,
+) -> Result<usize> {
+    let some = format!(
+        "SELECT id FROM delivery WHERE target = $2 AND next_attempt_at IS NOT NULL AND {which} \
+         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY next_attempt_at LIMIT $3"
     );
-    let values: [Value; 2] = [now.0.into(), target.into()];
-    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    Ok(())
+    let some = match db.engine() {
+        Engine::Postgres => format!("= ANY(ARRAY({some} FOR UPDATE SKIP LOCKED))"),
+        Engine::Sqlite => format!("IN ({some})"),
+    };
+    let sql = format!("UPDATE delivery SET {change} WHERE id {some}");
+    let values: [Value; 3] = [now.0.into(), target.into(), limit_value(limit)];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let done = txn.execute_raw(statement).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
 /// Drops what endpoints answered to deliveries about an Item that has been deleted.
