@@ -10,6 +10,7 @@ mod keys;
 mod libraries;
 mod order;
 mod registrations;
+mod remains;
 mod replay;
 mod tail;
 mod trial;

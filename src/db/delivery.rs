@@ -254,6 +254,23 @@ async fn waiting(
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
+/// Removes circuits of webhooks that have been deleted: whoever was sending at that moment may have opened one since.
+pub async fn forget_circuits(db: &Db) -> Result<()> {
+    let id = match db.engine() {
+        Engine::Postgres => "circuit.target::uuid",
+        Engine::Sqlite => "unhex(replace(circuit.target, '-', ''))",
+    };
+    // Other lanes have longer names than an id.
+    let sql = format!(
+        "DELETE FROM circuit WHERE CASE WHEN length(target) = 36 \
+         THEN NOT EXISTS (SELECT 1 FROM webhook WHERE webhook.id = {id}) ELSE false END"
+    );
+    db.write()
+        .execute_raw(Statement::from_string(db.backend(), sql))
+        .await?;
+    Ok(())
+}
+
 /// Drops what endpoints answered to deliveries about an Item that has been deleted.
 pub async fn forget_excerpts(db: &Db, item: Uuid) -> Result<()> {
     let txn = db.begin().await?;

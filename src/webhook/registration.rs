@@ -392,6 +392,7 @@ pub(super) async fn keep_up(app: App) {
             keys::complete_all(&app).await,
             standing::catch_up_all(&app).await,
             drain_all(&app).await,
+            db::delivery::forget_circuits(&app.db).await,
         ] {
             if let Err(error) = done {
                 error.log("webhooks");
