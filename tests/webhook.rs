@@ -1,5 +1,6 @@
 //! Webhooks from the outside: what arrives, when it comes again, who may steer it.
 
+mod backlog;
 mod catalogue;
 mod choices;
 mod circuits;
@@ -7,10 +8,13 @@ mod graph;
 mod harness;
 mod keys;
 mod libraries;
+mod order;
 mod registrations;
+mod remains;
 mod replay;
 mod tail;
 mod trial;
+mod turns;
 mod verify;
 
 use std::{collections::HashSet, time::Duration};

@@ -34,7 +34,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::verdict;
+use crate::{median, verdict};
 
 /// Deliveries of a second, at least.
 const LIMIT: f64 = 5_000.0;
@@ -67,18 +67,21 @@ async fn receiver(watch: &Arc<Watch>) -> String {
     url
 }
 
-async fn register(app: &App, application: Uuid, url: String) -> Uuid {
-    let principal = Principal {
+fn owner(application: Uuid) -> Principal {
+    Principal {
         application,
         kind: PrincipalKind::ApiKey,
         version: 1,
         expires_at: Timestamp(i64::MAX),
-    };
+    }
+}
+
+async fn register(app: &App, application: Uuid, url: String) -> Uuid {
     let new = NewWebhook {
         url,
         ..NewWebhook::default()
     };
-    let created = webhook::create(app, &principal, new).await;
+    let created = webhook::create(app, &owner(application), new).await;
     created.expect("registered").webhook.id
 }
 
@@ -235,8 +238,10 @@ async fn poisoned_answer(kind: Poison, mut stream: TcpStream) -> std::io::Result
     }
 }
 
-/// What 5 endpoints that hang, reset, fail, drip or flood cost 20 healthy ones.
+/// What 5 endpoints that hang, reset, fail, drip or flood cost 20 healthy ones. Without them and among them by turns, so
+/// that what else the machine does at the time meets both; they are new to the node each time.
 pub async fn poisoned(app: &App, application: Uuid) {
+    const TURNS: usize = 5;
     let watch = Arc::new(Watch::default());
     for _ in 0..20 {
         register(app, application, receiver(&watch).await).await;
@@ -245,28 +250,38 @@ pub async fn poisoned(app: &App, application: Uuid) {
         tokio::spawn(relay::run(app.clone())),
         tokio::spawn(webhook::delivery::run(app.clone())),
     ];
-    slowest(app, application, &watch, 40).await;
-    let clean = slowest(app, application, &watch, 400).await;
-    for kind in [
-        Poison::Hangs,
-        Poison::Resets,
-        Poison::Fails,
-        Poison::Drips,
-        Poison::Floods,
-    ] {
-        register(app, application, poison(kind).await).await;
+    let (mut clean, mut among) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        slowest(app, application, &watch, 40).await;
+        clean.push(slowest(app, application, &watch, 200).await);
+        let mut ids = Vec::new();
+        for kind in [
+            Poison::Hangs,
+            Poison::Resets,
+            Poison::Fails,
+            Poison::Drips,
+            Poison::Floods,
+        ] {
+            ids.push(register(app, application, poison(kind).await).await);
+        }
+        slowest(app, application, &watch, 40).await;
+        among.push(slowest(app, application, &watch, 200).await);
+        for id in ids {
+            let deleted = webhook::delete(app, &owner(application), id).await;
+            deleted.expect("deleted");
+        }
     }
-    slowest(app, application, &watch, 40).await;
-    let among = slowest(app, application, &watch, 400).await;
     for task in tasks {
         task.abort();
     }
+    let ratios = clean.iter().zip(&among).map(|(clean, among)| clean / among);
+    let ratio = median(ratios.collect());
     println!(
-        "commit to arrival at 20 healthy endpoints, slowest hundredth: {:.1} ms alone, {:.1} ms among 5 poisoned ones",
-        clean * 1e3,
-        among * 1e3
+        "commit to arrival at 20 healthy endpoints, slowest hundredth, {TURNS} turns: {:.1} ms alone, {:.1} ms among 5 poisoned ones",
+        median(clean) * 1e3,
+        median(among) * 1e3
     );
-    verdict(SLOWER * clean / among, 1.0);
+    verdict(SLOWER * ratio, 1.0);
     forget(app).await;
 }
 

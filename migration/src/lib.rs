@@ -9,6 +9,7 @@ mod m20261124_000004_create_events_and_webhooks;
 mod m20261125_000001_extend_webhooks;
 mod m20261125_000002_extend_deliveries;
 mod m20261125_000003_create_changes;
+mod m20261126_000002_index_deliveries_without_items;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000001_extend_webhooks::Migration),
             Box::new(m20261125_000002_extend_deliveries::Migration),
             Box::new(m20261125_000003_create_changes::Migration),
+            Box::new(m20261126_000002_index_deliveries_without_items::Migration),
         ]
     }
 }

@@ -41,8 +41,9 @@ pub async fn settle(
     let sql = match db.engine() {
         Engine::Postgres => format!(
             "WITH done AS MATERIALIZED (SELECT d.* FROM json_to_recordset($1::json) AS d(id uuid, epoch bigint, status text, next bigint, url text)), \
-             held AS MATERIALIZED (SELECT x.id FROM done JOIN delivery x ON x.id = done.id AND x.epoch = done.epoch ORDER BY x.id FOR UPDATE OF x) \
-             {CHANGE} FROM done JOIN held ON held.id = done.id WHERE delivery.id = done.id AND delivery.epoch = done.epoch \
+             held AS MATERIALIZED (SELECT x.id FROM (SELECT id, epoch FROM done ORDER BY id) one CROSS JOIN LATERAL (\
+               SELECT d.id FROM delivery d WHERE d.id = one.id AND d.epoch = one.epoch LIMIT 1 FOR UPDATE OF d) x) \
+             {CHANGE} FROM done WHERE delivery.id = ANY(ARRAY(SELECT held.id FROM held)) AND delivery.id = done.id AND delivery.epoch = done.epoch \
              RETURNING delivery.id"
         ),
         Engine::Sqlite => format!(

@@ -4,9 +4,9 @@
 //! Items to one origin. Its name is the row's `target`. Lanes are walked along an index, so that a backlog of one
 //! costs the others nothing, however long it is.
 
-use std::time::Duration;
+mod claim;
 
-use entity::{attempt, delivery, event};
+use entity::{attempt, event};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryResult, Statement,
     Value,
@@ -14,6 +14,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
+pub use self::claim::{Quota, claim};
 use super::{
     Db, Engine,
     execution::limit_value,
@@ -24,23 +25,41 @@ use crate::{clock::Timestamp, error::Result};
 /// The lanes with something pending behind $1, at most $2 of them, in order of their names; the last row may be null.
 /// Their first due delivery that nobody holds, if it may be sent: the webhook enabled or gone, the application served,
 /// the target's circuit closed or to be probed. A webhook in order waits for the deliveries of what it missed. Due is $3.
-pub(super) const LANES: &str = "WITH RECURSIVE lane(target, step) AS (\
-       SELECT (SELECT target FROM delivery WHERE next_attempt_at IS NOT NULL AND target > $1 ORDER BY target LIMIT 1), 1 \
-       UNION ALL \
-       SELECT (SELECT d.target FROM delivery d WHERE d.next_attempt_at IS NOT NULL AND d.target > lane.target \
-               ORDER BY d.target LIMIT 1), lane.step + 1 \
-       FROM lane WHERE lane.target IS NOT NULL AND lane.step < $2\
-     ), due_lane AS (\
-       SELECT lane.target, first.next_attempt_at, webhook.id AS webhook, webhook.ordered, webhook.max_concurrency, \
-         webhook.max_per_second, webhook.rate_at, circuit.failures, circuit.probe_at FROM lane \
-       JOIN delivery first ON first.id = (SELECT x.id FROM delivery x WHERE x.target = lane.target \
-         AND x.next_attempt_at <= $3 AND (x.lease_until IS NULL OR x.lease_until <= $3) ORDER BY x.next_attempt_at LIMIT 1) \
-       JOIN application ON application.id = first.application_id AND application.disabled_at IS NULL \
-       LEFT JOIN webhook ON webhook.id = first.webhook_id \
-       LEFT JOIN circuit ON circuit.target = lane.target \
-       WHERE lane.target IS NOT NULL AND (circuit.probe_at IS NULL OR circuit.probe_at <= $3) \
-         AND (webhook.id IS NULL OR (webhook.enabled AND (webhook.missed_until IS NULL OR NOT webhook.ordered)))\
-     ) ";
+///
+/// A plan may be older than the table has been long. So on PostgreSQL it is left no choice but to look rows up one by one:
+/// with plain joins it reads an application's whole history for every walk.
+pub(super) fn walk(engine: Engine) -> String {
+    const FIRST: &str = "FROM delivery x WHERE x.target = lane.target AND x.next_attempt_at <= $3 \
+        AND (x.lease_until IS NULL OR x.lease_until <= $3) ORDER BY x.next_attempt_at LIMIT 1";
+    let joined = match engine {
+        Engine::Postgres => format!(
+            "CROSS JOIN LATERAL (SELECT x.application_id, x.webhook_id, x.next_attempt_at {FIRST}) first \
+             CROSS JOIN LATERAL (SELECT a.disabled_at FROM application a WHERE a.id = first.application_id LIMIT 1) application \
+             LEFT JOIN LATERAL (SELECT w.* FROM webhook w WHERE w.id = first.webhook_id LIMIT 1) webhook ON true \
+             LEFT JOIN LATERAL (SELECT c.* FROM circuit c WHERE c.target = lane.target LIMIT 1) circuit ON true"
+        ),
+        Engine::Sqlite => format!(
+            "JOIN delivery first ON first.id = (SELECT x.id {FIRST}) \
+             JOIN application ON application.id = first.application_id \
+             LEFT JOIN webhook ON webhook.id = first.webhook_id \
+             LEFT JOIN circuit ON circuit.target = lane.target"
+        ),
+    };
+    format!(
+        "WITH RECURSIVE lane(target, step) AS (\
+           SELECT (SELECT target FROM delivery WHERE next_attempt_at IS NOT NULL AND target > $1 ORDER BY target LIMIT 1), 1 \
+           UNION ALL \
+           SELECT (SELECT d.target FROM delivery d WHERE d.next_attempt_at IS NOT NULL AND d.target > lane.target \
+                   ORDER BY d.target LIMIT 1), lane.step + 1 \
+           FROM lane WHERE lane.target IS NOT NULL AND lane.step < $2\
+         ), due_lane AS (\
+           SELECT lane.target, first.next_attempt_at, webhook.id AS webhook, webhook.ordered, webhook.max_concurrency, \
+             webhook.max_per_second, webhook.rate_at, circuit.failures, circuit.probe_at FROM lane {joined} \
+           WHERE lane.target IS NOT NULL AND application.disabled_at IS NULL AND (circuit.probe_at IS NULL OR circuit.probe_at <= $3) \
+             AND (webhook.id IS NULL OR (webhook.enabled AND (webhook.missed_until IS NULL OR NOT webhook.ordered)))\
+         ) "
+    )
+}
 
 /// A stretch of the walk along the lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,9 +92,10 @@ pub struct Due {
 /// Walks along at most `steps` lanes behind `after`.
 pub async fn lanes(db: &Db, now: Timestamp, after: &str, steps: usize) -> Result<Stretch> {
     let sql = format!(
-        "{LANES}SELECT lane.target, due_lane.target IS NOT NULL AS due, due_lane.webhook, due_lane.ordered, \
+        "{}SELECT lane.target, due_lane.target IS NOT NULL AS due, due_lane.webhook, due_lane.ordered, \
            due_lane.max_concurrency, due_lane.max_per_second, due_lane.rate_at, due_lane.failures, due_lane.probe_at \
-         FROM lane LEFT JOIN due_lane ON due_lane.target = lane.target ORDER BY lane.step"
+         FROM lane LEFT JOIN due_lane ON due_lane.target = lane.target ORDER BY lane.step",
+        walk(db.engine())
     );
     let values = [after.into(), limit_value(steps), now.0.into()];
     let rows = db
@@ -113,72 +133,6 @@ fn due_lane(target: String, cells: &mut Cells<'_>) -> Result<Due> {
         failures: failures.unwrap_or_default(),
         probe_at: cells.take()?,
     })
-}
-
-/// How many deliveries to take from a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// The lane.
-    pub target: String,
-    /// At most so many.
-    pub most: usize,
-    /// Whether an Item's next event waits for the one before.
-    pub ordered: bool,
-}
-
-/// Claims due deliveries of some lanes, the longest waiting first, each under a new epoch and for the length of a lease.
-///
-/// One statement, so that two workers never claim the same one. A delivery whose worker dies is taken again when the
-/// lease ends. In an ordered lane, whatever has an unfinished event of the same Item before it is left.
-pub async fn claim(
-    db: &Db,
-    now: Timestamp,
-    lease: Duration,
-    quotas: &[Quota],
-) -> Result<Vec<delivery::Model>> {
-    const FREE: &str = "next_attempt_at <= $2 AND (x.lease_until IS NULL OR x.lease_until <= $2)";
-    const FIRST: &str = "x.item_id IS NULL OR NOT EXISTS (SELECT 1 FROM delivery e WHERE e.target = x.target \
-        AND e.item_id = x.item_id AND e.position < x.position AND e.next_attempt_at IS NOT NULL)";
-    let most = quotas.iter().map(|quota| quota.most).max().unwrap_or(0);
-    let listed: Vec<_> = quotas
-        .iter()
-        .map(
-            |quota| json!({ "target": quota.target, "most": quota.most, "ordered": quota.ordered }),
-        )
-        .collect();
-    // An array, because a plan for a subquery of unknown length reads the whole table.
-    let chosen = match db.engine() {
-        Engine::Postgres => format!(
-            "= ANY(ARRAY(SELECT due.id FROM jsonb_to_recordset($3::jsonb) AS lane(target text, most bigint, ordered boolean) \
-             CROSS JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.target = lane.target AND x.{FREE} \
-               AND (NOT lane.ordered OR {FIRST}) ORDER BY x.next_attempt_at LIMIT least(lane.most, $4) \
-               FOR UPDATE OF x SKIP LOCKED) due))"
-        ),
-        Engine::Sqlite => format!(
-            "IN (SELECT id FROM (SELECT d.id AS id, json_extract(lane.value, '$.most') AS most, \
-               row_number() OVER (PARTITION BY lane.key ORDER BY d.next_attempt_at) AS place \
-             FROM json_each($3) lane JOIN delivery d ON d.id IN (\
-               SELECT x.id FROM delivery x WHERE x.target = json_extract(lane.value, '$.target') AND x.{FREE} \
-               AND (NOT json_extract(lane.value, '$.ordered') OR {FIRST}) ORDER BY x.next_attempt_at LIMIT $4)) WHERE place <= most)"
-        ),
-    };
-    let sql = format!(
-        "UPDATE delivery SET epoch = epoch + 1, lease_until = $1 WHERE id {chosen} RETURNING {}",
-        delivery::Model::COLUMNS.join(", ")
-    );
-    let values: [Value; 4] = [
-        now.plus(lease).0.into(),
-        now.0.into(),
-        json!(listed).to_string().into(),
-        limit_value(most),
-    ];
-    let rows = db
-        .write()
-        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    let mut claimed: Vec<delivery::Model> = read(&rows)?;
-    claimed.sort_unstable_by_key(|delivery| (delivery.next_attempt_at, delivery.id));
-    Ok(claimed)
 }
 
 fn read<R: Row>(rows: &[QueryResult]) -> Result<Vec<R>> {
@@ -250,23 +204,32 @@ pub async fn release(db: &Db, claimed: &[(Uuid, i64)]) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out what a target's deliveries wait for; what is being sent at this moment comes to its end.
-pub async fn skip(db: &Db, txn: &impl ConnectionTrait, target: &str, now: Timestamp) -> Result<()> {
+/// Leaves out some of what waits in a lane, and says how many that were; what is being sent at this moment comes to its
+/// end.
+pub async fn skip(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    target: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize> {
     let skipped = "status = 'SKIPPED', next_attempt_at = NULL, lease_until = NULL, epoch = epoch + 1, updated_at = $1";
-    waiting(db, txn, skipped, "next_attempt_at IS NOT NULL", target, now).await
+    waiting(db, txn, skipped, "created_at <= $1", target, now, limit).await
 }
 
-/// Makes due now what a target's deliveries wait for; what is due already keeps its turn.
+/// Makes some of what waits in a lane due now, and says how many that were; what is due already keeps its turn.
 pub async fn hasten(
     db: &Db,
     txn: &impl ConnectionTrait,
     target: &str,
     now: Timestamp,
-) -> Result<()> {
+    limit: usize,
+) -> Result<usize> {
     let due = "next_attempt_at = $1";
-    waiting(db, txn, due, "next_attempt_at > $1", target, now).await
+    waiting(db, txn, due, "next_attempt_at > $1", target, now, limit).await
 }
 
+/// Waits for nobody: what another transaction holds is being sent.
 async fn waiting(
     db: &Db,
     txn: &impl ConnectionTrait,
@@ -274,13 +237,36 @@ async fn waiting(
     which: &str,
     target: &str,
     now: Timestamp,
-) -> Result<()> {
-    let sql = format!(
-        "UPDATE delivery SET {change} WHERE target = $2 AND {which} \
-         AND (lease_until IS NULL OR lease_until <= $1)"
+    limit: usize,
+) -> Result<usize> {
+    let some = format!(
+        "SELECT id FROM delivery WHERE target = $2 AND next_attempt_at IS NOT NULL AND {which} \
+         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY next_attempt_at LIMIT $3"
     );
-    let values: [Value; 2] = [now.0.into(), target.into()];
-    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+    let some = match db.engine() {
+        Engine::Postgres => format!("= ANY(ARRAY({some} FOR UPDATE SKIP LOCKED))"),
+        Engine::Sqlite => format!("IN ({some})"),
+    };
+    let sql = format!("UPDATE delivery SET {change} WHERE id {some}");
+    let values: [Value; 3] = [now.0.into(), target.into(), limit_value(limit)];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let done = txn.execute_raw(statement).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+}
+
+/// Removes circuits of webhooks that have been deleted: whoever was sending at that moment may have opened one since.
+pub async fn forget_circuits(db: &Db) -> Result<()> {
+    let id = match db.engine() {
+        Engine::Postgres => "circuit.target::uuid",
+        Engine::Sqlite => "unhex(replace(circuit.target, '-', ''))",
+    };
+    // Other lanes have longer names than an id.
+    let sql = format!(
+        "DELETE FROM circuit WHERE CASE WHEN length(target) = 36 \
+         THEN NOT EXISTS (SELECT 1 FROM webhook WHERE webhook.id = {id}) ELSE false END"
+    );
+    db.write()
+        .execute_raw(Statement::from_string(db.backend(), sql))
         .await?;
     Ok(())
 }

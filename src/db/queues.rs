@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait as _, Statement};
 
-use super::{Db, delivery::LANES, execution::limit_value};
+use super::{Db, delivery::walk, execution::limit_value};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
@@ -16,14 +16,15 @@ const MOST: usize = 10_000;
 /// open, does not wait.
 pub async fn measure(db: &Db, now: Timestamp) -> Result<Queues> {
     let sql = format!(
-        "{LANES}SELECT \
+        "{}SELECT \
            (SELECT count(*) FROM (SELECT 1 AS one FROM execution WHERE ended_at IS NULL AND due_at <= $3 LIMIT $2) e) AS executions, \
            (SELECT min(due_at) FROM execution WHERE ended_at IS NULL AND due_at <= $3) AS execution_due, \
            (SELECT count(*) FROM (SELECT 1 AS one FROM due_lane JOIN delivery ON delivery.target = due_lane.target \
               AND delivery.next_attempt_at <= $3 AND (delivery.lease_until IS NULL OR delivery.lease_until <= $3) LIMIT $2) d) AS deliveries, \
            (SELECT min(next_attempt_at) FROM due_lane) AS delivery_due, \
            (SELECT count(*) FROM (SELECT 1 AS one FROM circuit WHERE probe_at IS NOT NULL LIMIT $2) c) AS circuits, \
-           (SELECT count(*) FROM (SELECT 1 AS one FROM event WHERE position IS NULL LIMIT $2) u) AS events"
+           (SELECT count(*) FROM (SELECT 1 AS one FROM event WHERE position IS NULL LIMIT $2) u) AS events",
+        walk(db.engine())
     );
     let values = ["".into(), limit_value(MOST), now.0.into()];
     let row = db

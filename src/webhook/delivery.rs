@@ -101,6 +101,8 @@ pub struct Worker {
     board: Board,
     /// Where the walk along the lanes stands.
     after: String,
+    /// Behind which lane the first is that had to stand back from a trial.
+    trials_after: Option<String>,
     seats: JoinSet<()>,
     reporter: UnboundedSender<Report>,
     reports: UnboundedReceiver<Report>,
@@ -120,6 +122,7 @@ impl Worker {
             keyring: Keyring::new(),
             board: Arc::new(Mutex::new(Lanes::new(app.config.delivery_concurrency))),
             after: String::new(),
+            trials_after: None,
             seats: JoinSet::new(),
             reporter,
             reports,

@@ -79,6 +79,16 @@ pub(super) struct Taken<T> {
     pub slot: Slot,
 }
 
+/// What may be claimed, and who has to wait because others came first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub quotas: Vec<Quota>,
+    /// Whether no room was left for some.
+    pub full: bool,
+    /// The first, by its place, for which no trial was left.
+    pub trial_behind: Option<usize>,
+}
+
 /// A slot of a lane.
 pub(super) struct Slot {
     target: String,
@@ -121,21 +131,26 @@ impl<T> Lanes<T> {
         self.under_way + self.queued
     }
 
+    /// How many lanes may begin a trial.
+    pub fn trials(&self) -> usize {
+        (self.slots / 2).max(1).saturating_sub(self.on_trial)
+    }
+
     /// Shares what may be claimed among lanes that have something due: one each in turn, until none is left or wanted.
-    /// `budgets` says how many each may begin now. Says, too, whether one had to stand back because others had come first.
-    pub fn share(&mut self, due: &[Due], budgets: &[usize]) -> (Vec<Quota>, bool) {
+    /// `budgets` says how many each may begin now.
+    pub fn share(&mut self, due: &[Due], budgets: &[usize]) -> Shared {
         let mut free = self.room();
-        let mut trials = (self.slots / 2).max(1).saturating_sub(self.on_trial);
-        let mut stood_back = false;
+        let mut trials = self.trials();
+        let mut trial_behind = None;
         let mut shares: Vec<(&Due, usize, usize)> = Vec::new();
-        for (one, budget) in due.iter().zip(budgets) {
+        for (place, (one, budget)) in due.iter().zip(budgets).enumerate() {
             let room = self.wanted(one).min(*budget);
             let trial = self.known.get(&one.target).is_none_or(|lane| !lane.trusted);
             if room == 0 {
                 continue;
             }
             if trial && trials == 0 {
-                stood_back = true;
+                trial_behind.get_or_insert(place);
                 continue;
             }
             if trial {
@@ -154,7 +169,7 @@ impl<T> Lanes<T> {
                 }
             }
         }
-        stood_back |= shares.iter().any(|(_, _, share)| *share == 0);
+        let full = shares.iter().any(|(_, _, share)| *share == 0);
         let quotas = shares
             .into_iter()
             .filter(|(_, _, share)| *share > 0)
@@ -164,7 +179,11 @@ impl<T> Lanes<T> {
                 ordered: one.ordered,
             })
             .collect();
-        (quotas, stood_back)
+        Shared {
+            quotas,
+            full,
+            trial_behind,
+        }
     }
 
     /// How many a lane may have claimed now. Claims are few and large: a lane comes again once half of it is used up.
@@ -321,13 +340,13 @@ mod tests {
     }
 
     fn share(lanes: &mut Lanes<usize>, due: &[Due]) -> Vec<usize> {
-        let (quotas, _) = lanes.share(due, &vec![usize::MAX; due.len()]);
-        quotas.into_iter().map(|quota| quota.most).collect()
+        let shared = lanes.share(due, &vec![usize::MAX; due.len()]);
+        shared.quotas.into_iter().map(|quota| quota.most).collect()
     }
 
     /// Claims all that is shared, and begins all that finds a slot.
     fn take(lanes: &mut Lanes<usize>, due: &[Due]) -> Vec<Slot> {
-        for quota in lanes.share(due, &vec![usize::MAX; due.len()]).0 {
+        for quota in lanes.share(due, &vec![usize::MAX; due.len()]).quotas {
             for n in 0..quota.most {
                 lanes.enqueue(&quota.target, n);
             }
@@ -351,7 +370,8 @@ mod tests {
         let answering = due("answers", 1);
         trusted(&mut lanes, &answering, QUICK);
         let hanging = due("hangs", 500);
-        assert!(lanes.share(&hanging, &[1; 500]).1, "some stand back");
+        let shared = lanes.share(&hanging, &[1; 500]);
+        assert_eq!((shared.quotas.len(), shared.trial_behind), (16, Some(16)));
         assert_eq!(take(&mut lanes, &hanging).len(), 16);
         assert!(take(&mut lanes, &hanging).is_empty());
         assert_eq!(take(&mut lanes, &answering).len(), 8);
@@ -395,7 +415,7 @@ mod tests {
         trusted(&mut lanes, &one, QUICK);
         let slots = take(&mut lanes, &one);
         assert_eq!((slots.len(), lanes.outstanding()), (2, 102));
-        assert_eq!(lanes.share(&one, &[0]), (Vec::new(), false));
+        assert_eq!(lanes.share(&one, &[0]), Shared::default());
     }
 
     #[test]

@@ -34,9 +34,9 @@ use crate::{
     item::Change,
 };
 
-/// Most deliveries that one transaction removes.
 /// How often what was left half done is looked for.
 const BEAT: Duration = Duration::from_mins(1);
+/// Most deliveries that one transaction removes.
 const BATCH: usize = 1_000;
 
 const NOT_FOUND: Error = Error::NotFound { what: "webhook" };
@@ -203,6 +203,9 @@ pub async fn update(
     let webhook = app
         .unit(async move {
             let app = task;
+            if let Some(backlog) = what.backlog {
+                standing::prepare(&app, &principal, id, backlog).await?;
+            }
             let now = app.clock.now();
             let txn = app.db.begin().await?;
             if url.is_some() || enabled == Some(true) {
@@ -253,14 +256,12 @@ pub async fn update(
         })
         .await?;
     if webhook.missed_until.is_some() {
-        let task = app.clone();
-        app.spawn(async move {
-            if let Err(error) = standing::catch_up(&task, id).await {
-                error.log("deliveries of missed events");
-            }
-        });
+        standing::catch_up_soon(app, id);
     }
     app.wakes.delivery.notify();
+    if what.backlog.is_some() {
+        app.tails.hint(webhook.application_id);
+    }
     Ok(webhook)
 }
 
@@ -391,6 +392,7 @@ pub(super) async fn keep_up(app: App) {
             keys::complete_all(&app).await,
             standing::catch_up_all(&app).await,
             drain_all(&app).await,
+            db::delivery::forget_circuits(&app.db).await,
         ] {
             if let Err(error) = done {
                 error.log("webhooks");
@@ -429,7 +431,11 @@ async fn drain(app: &App, webhook: Uuid) -> Result<()> {
 }
 
 /// Fails unless this is a registration of the application; holds nothing.
-async fn owned(txn: &DatabaseTransaction, principal: &Principal, id: Uuid) -> Result<()> {
+pub(super) async fn owned(
+    txn: &DatabaseTransaction,
+    principal: &Principal,
+    id: Uuid,
+) -> Result<()> {
     let found = webhook::Entity::owned_by(principal.application)
         .filter(webhook::Column::Id.eq(id))
         .count(txn)

@@ -13,9 +13,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::registration::lock_any;
+use super::registration::{lock_any, owned};
 use crate::{
     app::App,
+    auth::Principal,
     clock::Timestamp,
     db,
     error::{Error, Result},
@@ -30,6 +31,8 @@ use crate::{
 pub(super) const PATIENCE: Duration = Duration::from_hours(5 * 24);
 /// Most missed events that one transaction looks at.
 const BATCH: u64 = 500;
+/// Most deliveries that one transaction leaves out or hastens.
+const WAITING_BATCH: usize = 1_000;
 
 /// What becomes of what waited when a registration is enabled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +92,10 @@ pub(super) async fn enable(
         None => {}
         Some(Backlog::Skip) => {
             forget(webhook);
-            db::delivery::skip(&app.db, txn, &webhook.id.to_string(), now).await?;
+            waiting(app, txn, webhook.id, Backlog::Skip, now).await?;
         }
         Some(Backlog::Send) => {
-            db::delivery::hasten(&app.db, txn, &webhook.id.to_string(), now).await?;
+            waiting(app, txn, webhook.id, Backlog::Send, now).await?;
             if was_disabled && webhook.missed_after.is_some() {
                 webhook.missed_until = Some(head(txn, webhook.application_id).await?);
                 make_up(txn, app, webhook).await?;
@@ -100,6 +103,48 @@ pub(super) async fn enable(
         }
     }
     Ok(())
+}
+
+/// Does to most of what waits what enabling a registration does to all of it, in transactions of their own: those stay
+/// small, however long the backlog is. Meanwhile the registration is as it was. Should the node die, it still is, and
+/// whoever asks again gets the rest.
+pub(super) async fn prepare(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    backlog: Backlog,
+) -> Result<()> {
+    // What comes while this goes on is left to the end.
+    let now = app.clock.now();
+    loop {
+        if !app.running() {
+            return Err(Error::internal(
+                "the node stopped while a webhook was enabled",
+            ));
+        }
+        let txn = app.db.begin().await?;
+        owned(&txn, principal, id).await?;
+        let done = waiting(app, &txn, id, backlog, now).await?;
+        txn.commit().await?;
+        if done < WAITING_BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// Leaves out or hastens some of what waits, and says how much.
+async fn waiting(
+    app: &App,
+    txn: &DatabaseTransaction,
+    id: Uuid,
+    backlog: Backlog,
+    now: Timestamp,
+) -> Result<usize> {
+    let (db, target) = (&app.db, id.to_string());
+    match backlog {
+        Backlog::Skip => db::delivery::skip(db, txn, &target, now, WAITING_BATCH).await,
+        Backlog::Send => db::delivery::hasten(db, txn, &target, now, WAITING_BATCH).await,
+    }
 }
 
 fn forget(webhook: &mut webhook::Model) {
@@ -116,7 +161,7 @@ pub(super) async fn close_circuit(txn: &DatabaseTransaction, webhook: Uuid) -> R
 }
 
 /// The application's position; nothing is published until the transaction ends.
-async fn head(txn: &DatabaseTransaction, application: Uuid) -> Result<i64> {
+pub(super) async fn head(txn: &DatabaseTransaction, application: Uuid) -> Result<i64> {
     event_head::Entity::find_by_id(application)
         .lock_exclusive()
         .one(txn)
@@ -150,9 +195,19 @@ async fn make_up(txn: &DatabaseTransaction, app: &App, webhook: &mut webhook::Mo
     Ok(())
 }
 
+/// The same as [`catch_up`], in a task of its own.
+pub(super) fn catch_up_soon(app: &App, id: Uuid) {
+    let task = app.clone();
+    app.spawn(async move {
+        if let Err(error) = catch_up(&task, id).await {
+            error.log("deliveries of missed events");
+        }
+    });
+}
+
 /// Makes deliveries of all that a registration missed, in transactions of their own. A crash loses nothing: it goes on
 /// when a worker starts.
-pub(super) async fn catch_up(app: &App, id: Uuid) -> Result<()> {
+async fn catch_up(app: &App, id: Uuid) -> Result<()> {
     let mut more = true;
     while more && app.running() {
         let task = app.clone();

@@ -16,7 +16,7 @@ use crate::{
     clock::Timestamp,
     db::{
         self,
-        delivery::{Due, Quota, Stretch},
+        delivery::{Due, Stretch},
     },
     error::{Error, Result},
     event as events,
@@ -26,6 +26,14 @@ use crate::{
 /// Lanes that one statement walks along.
 const STEPS: usize = 100;
 
+/// What came of a stretch of the walk along the lanes.
+struct Walked {
+    /// Deliveries that are being sent now.
+    begun: usize,
+    /// Where the walk goes on; `None` when it has reached the end.
+    next: Option<String>,
+}
+
 /// Bodies of events, by how much they tell.
 type Bodies = HashMap<(Uuid, WebhookPayload), Bytes>;
 
@@ -34,33 +42,58 @@ impl Worker {
     pub(super) async fn claim(&mut self) -> Result<usize> {
         self.soonest = None;
         let now = self.app.clock.now();
+        let mut begun = 0;
+        if lock(&self.board).trials() > 0
+            && let Some(after) = self.trials_after.take()
+        {
+            // Whoever had to stand back from a trial comes first; the walk itself goes on where it was.
+            begun = self.stretch(&after, now).await?.begun;
+        }
         let mut wrapped = self.after.is_empty();
         while lock(&self.board).room() > 0 {
-            let Stretch { due, next } =
-                db::delivery::lanes(&self.app.db, now, &self.after, STEPS).await?;
-            let end = next.is_none();
-            self.after = next.unwrap_or_default();
-            let (quotas, stood_back) = self.quotas(&due, now).await?;
-            if !quotas.is_empty() {
-                if let Some(last) = quotas.last().filter(|_| stood_back) {
-                    // Whoever had to stand back comes first next time.
-                    self.after.clone_from(&last.target);
-                }
-                let claimed = db::delivery::claim(&self.app.db, now, LEASE, &quotas).await?;
-                if !claimed.is_empty() {
-                    return self.load(claimed).await;
-                }
-            }
-            if end && wrapped {
+            let after = self.after.clone();
+            let walked = self.stretch(&after, now).await?;
+            let end = walked.next.is_none();
+            self.after = walked.next.unwrap_or_default();
+            begun += walked.begun;
+            if walked.begun > 0 || end && wrapped {
                 break;
             }
             wrapped |= end;
         }
-        Ok(0)
+        Ok(begun)
     }
 
-    /// What to take from each lane. Probes and rates are taken from all workers alike, so whoever comes second has none.
-    async fn quotas(&mut self, due: &[Due], now: Timestamp) -> Result<(Vec<Quota>, bool)> {
+    /// Claims from a stretch of the lanes.
+    async fn stretch(&mut self, after: &str, now: Timestamp) -> Result<Walked> {
+        let Stretch { due, next } = db::delivery::lanes(&self.app.db, now, after, STEPS).await?;
+        let budgets = self.budgets(&due, now);
+        let shared = lock(&self.board).share(&due, &budgets);
+        if let Some(place) = shared.trial_behind
+            && self.trials_after.is_none()
+        {
+            let before = place
+                .checked_sub(1)
+                .map(|before| due[before].target.as_str());
+            self.trials_after = Some(before.unwrap_or(after).to_owned());
+        }
+        let mut walked = Walked { begun: 0, next };
+        if let Some(last) = shared.quotas.last() {
+            if shared.full {
+                // Those for whom there was no room come first next time.
+                walked.next = Some(last.target.clone());
+            }
+            let claimed = db::delivery::claim(&self.app.db, now, LEASE, &shared.quotas).await?;
+            let claimed = self.allowed(&due, claimed, now).await?;
+            if !claimed.is_empty() {
+                walked.begun = self.load(claimed).await?;
+            }
+        }
+        Ok(walked)
+    }
+
+    /// How many each lane may begin by its rate.
+    fn budgets(&mut self, due: &[Due], now: Timestamp) -> Vec<usize> {
         let mut budgets = Vec::with_capacity(due.len());
         for lane in due {
             if lane.failures > 0 {
@@ -76,20 +109,34 @@ impl Worker {
             });
             budgets.push(budget);
         }
-        let (shared, stood_back) = lock(&self.board).share(due, &budgets);
-        let mut quotas = Vec::with_capacity(shared.len());
-        for quota in shared {
-            let lane = due.iter().find(|lane| lane.target == quota.target);
-            if let Some(lane) = lane
-                && self.may(lane, &quota, now).await?
-            {
-                quotas.push(quota);
-            }
-        }
-        Ok((quotas, stood_back))
+        budgets
     }
 
-    async fn may(&self, lane: &Due, quota: &Quota, now: Timestamp) -> Result<bool> {
+    /// Those of the claimed deliveries that may be sent. Probes and rates are taken from all workers alike, so whoever
+    /// comes second gives back what it has claimed. They are taken last: a lane in which nothing was free spends none.
+    async fn allowed(
+        &self,
+        due: &[Due],
+        mut claimed: Vec<delivery::Model>,
+        now: Timestamp,
+    ) -> Result<Vec<delivery::Model>> {
+        let mut back = Vec::new();
+        for lane in due {
+            if lane.probe_at.is_none() && lane.rate.is_none() {
+                continue;
+            }
+            let of_lane = claimed.iter().filter(|one| one.target == lane.target);
+            let count = of_lane.count();
+            if count > 0 && !self.may(lane, count, now).await? {
+                let refused = claimed.extract_if(.., |one| one.target == lane.target);
+                back.extend(refused.map(|one| (one.id, one.epoch)));
+            }
+        }
+        db::delivery::release(&self.app.db, &back).await?;
+        Ok(claimed)
+    }
+
+    async fn may(&self, lane: &Due, count: usize, now: Timestamp) -> Result<bool> {
         let db = &self.app.db;
         if let Some(probe_at) = lane.probe_at {
             // Should the probe never come back: as long as one lasts.
@@ -99,7 +146,7 @@ impl Worker {
             }
         }
         if let (Some((per_second, at)), Some(webhook)) = (lane.rate, lane.webhook) {
-            let to = rate::after(per_second, at, now, quota.most);
+            let to = rate::after(per_second, at, now, count);
             return db::delivery::take_rate(db, webhook, at, to).await;
         }
         Ok(true)

@@ -1,9 +1,10 @@
 //! Recording: attempts and what follows from them, in one transaction for all that ended together.
 //!
-//! Rows are taken in one order by everybody: circuits, registrations, an application's head, deliveries.
+//! Rows are taken in one order by everybody: circuits, registrations, the applications' heads, deliveries; and those of
+//! one kind in the order of their keys.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -145,9 +146,7 @@ async fn try_record(
             let txn = app.db.begin().await?;
             let hopeless = judge(&txn, &app, &done, &turns, now).await?;
             let disabled = !hopeless.is_empty();
-            for (id, (url, reason)) in hopeless {
-                disable(&txn, &app, id, &url, &reason, now).await?;
-            }
+            disable(&txn, &app, hopeless, now).await?;
             let settled: Vec<Settled> = done.iter().map(settled).collect();
             let settled = db::attempt::settle(&app.db, &txn, &settled, now).await?;
             let settled: HashSet<Uuid> = settled.into_iter().collect();
@@ -247,30 +246,37 @@ fn settled(one: &Done) -> Settled {
     }
 }
 
-/// Disables a registration whose endpoint is gone or fails, unless its owner has changed where it leads, and tells them.
+/// Disables registrations whose endpoints are gone or fail, unless their owners have changed where they lead, and tells
+/// the owners.
 async fn disable(
     txn: &DatabaseTransaction,
     app: &App,
-    id: Uuid,
-    url: &str,
-    reason: &str,
+    hopeless: BTreeMap<Uuid, (String, String)>,
     now: Timestamp,
 ) -> Result<()> {
-    let Some(mut row) = registration::lock_any(txn, id).await? else {
-        return Ok(());
-    };
-    if !row.enabled || row.url != url {
-        return Ok(());
+    let mut rows = Vec::with_capacity(hopeless.len());
+    for (id, (url, reason)) in hopeless {
+        let row = registration::lock_any(txn, id).await?;
+        if let Some(row) = row.filter(|row| row.enabled && row.url == url) {
+            rows.push((row, reason));
+        }
     }
-    standing::disable(txn, &mut row, reason, now).await?;
-    row.updated_at = registration::touched(&row, now);
-    standing::tell(txn, app, &row, reason).await?;
-    webhook::Entity::update(row.into_active_model().reset_all())
-        .exec(txn)
-        .await?;
-    // Taken before, with the failures that led to this.
-    standing::close_circuit(txn, id).await?;
-    tracing::info!(webhook.id = %id, reason, "disabled a webhook");
+    let applications: BTreeSet<Uuid> = rows.iter().map(|(row, _)| row.application_id).collect();
+    for application in applications {
+        standing::head(txn, application).await?;
+    }
+    for (mut row, reason) in rows {
+        let id = row.id;
+        standing::disable(txn, &mut row, &reason, now).await?;
+        row.updated_at = registration::touched(&row, now);
+        standing::tell(txn, app, &row, &reason).await?;
+        webhook::Entity::update(row.into_active_model().reset_all())
+            .exec(txn)
+            .await?;
+        // Taken before, with the failures that led to this.
+        standing::close_circuit(txn, id).await?;
+        tracing::info!(webhook.id = %id, reason, "disabled a webhook");
+    }
     Ok(())
 }
 
