@@ -256,6 +256,8 @@ pub async fn unrelated(bench: &Bench) {
         "{UNRELATED} subscriptions opened in {:.1} s",
         began.elapsed().as_secs_f64()
     );
+    // Until they have given back what it took to begin.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let beside = rate(&served).await;
     assert_eq!(crowd.load(Ordering::Relaxed), 0);
     println!(
