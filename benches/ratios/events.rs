@@ -207,7 +207,7 @@ impl Bare {
     }
 }
 
-/// How fast events reach one subscriber, alone and beside ten thousand who follow other Items.
+/// How fast events reach one subscriber, alone and beside ten thousand who follow other Items, in turns.
 pub async fn unrelated(bench: &Bench) {
     let mut served = Served::start(bench).await;
     // An Item that nobody else follows.
@@ -219,8 +219,7 @@ pub async fn unrelated(bench: &Bench) {
         served.happen(1).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let rate = async |served: &Served| {
-        let mut times = Vec::new();
+    let measure = async |served: &Served, times: &mut Vec<f64>| {
         for _ in 0..ROUNDS * 4 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             counted.store(0, Ordering::Relaxed);
@@ -231,13 +230,36 @@ pub async fn unrelated(bench: &Bench) {
             until(&counted, EVENTS).await;
             times.push(began.elapsed().as_secs_f64());
         }
-        f64::from(u32::try_from(EVENTS).expect("few")) / median(times)
     };
-    let alone = rate(&served).await;
+    measure(&served, &mut Vec::new()).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        measure(&served, &mut alone).await;
+        let crowd = Arc::new(AtomicUsize::new(0));
+        let mut others = crowd_of(&served, &crowd).await;
+        while served.app.feed.scopes() < UNRELATED {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // Until they have given back what it took to begin.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        measure(&served, &mut beside).await;
+        assert_eq!(crowd.load(Ordering::Relaxed), 0);
+        others.shutdown().await;
+        while served.app.feed.scopes() > 1 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let rate = |times| f64::from(u32::try_from(EVENTS).expect("few")) / median(times);
+    let (alone, beside) = (rate(alone), rate(beside));
+    println!(
+        "publishing to one subscriber: {alone:.0} events/s alone, {beside:.0} beside {UNRELATED} unrelated ones"
+    );
+    verdict(beside / alone, 0.9);
+}
+
+/// Subscriptions to Items of many client users, many on each socket: both ends of all sockets are in this process.
+async fn crowd_of(served: &Served, crowd: &Arc<AtomicUsize>) -> JoinSet<()> {
     let mut others = JoinSet::new();
-    let crowd = Arc::new(AtomicUsize::new(0));
-    let began = Instant::now();
-    // Many on each socket: both ends of all sockets are in this process.
     for socket in 0..UNRELATED / PER_SOCKET {
         let mut client = Client::open(served.address, &served.key).await;
         for n in 0..PER_SOCKET {
@@ -249,21 +271,7 @@ pub async fn unrelated(bench: &Bench) {
         }
         others.spawn(client.count(crowd.clone()));
     }
-    while served.app.feed.scopes() < UNRELATED {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    println!(
-        "{UNRELATED} subscriptions opened in {:.1} s",
-        began.elapsed().as_secs_f64()
-    );
-    // Until they have given back what it took to begin.
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let beside = rate(&served).await;
-    assert_eq!(crowd.load(Ordering::Relaxed), 0);
-    println!(
-        "publishing to one subscriber: {alone:.0} events/s alone, {beside:.0} beside {UNRELATED} unrelated ones"
-    );
-    verdict(beside / alone, 0.9);
+    others
 }
 
 /// From the commit of an event until a subscriber has it.
