@@ -1,6 +1,12 @@
 //! Following the log: snapshots, skipping, waiting, forgetting.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{body::Body, http::Request};
 use futures_util::{
@@ -296,6 +302,35 @@ async fn old_events_are_forgotten_and_cursors_behind_them_say_so() {
         );
         let nothing = test.data(query, json!({ "after": at(end) })).await;
         assert_eq!(nothing["events"]["nodes"], json!([]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_at_the_end_of_an_empty_log_is_good_also_while_the_next_event_comes() {
+    on_both_engines(|test| async move {
+        for _ in 0..20 {
+            test.advance(Duration::from_hours(31 * 24));
+            retention::run_once(&test.app).await.expect("it runs");
+            let application = test.principal.application;
+            let end = cursor::encode(&test.app, application, head(&test).await);
+            let done = Arc::new(AtomicBool::default());
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    let (app, end, done) = (test.app.clone(), end.clone(), done.clone());
+                    tokio::spawn(async move {
+                        while !done.load(Ordering::Relaxed) {
+                            cursor::resume(&app, application, &end).await.expect("good");
+                        }
+                    })
+                })
+                .collect();
+            test.connected().await;
+            done.store(true, Ordering::Relaxed);
+            for reader in readers {
+                reader.await.expect("no refusal");
+            }
+        }
     })
     .await;
 }

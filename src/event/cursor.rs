@@ -134,19 +134,25 @@ pub async fn check_place(app: &App, application: Uuid, place: Place) -> Result<(
 
 /// The oldest position behind which everything is still kept.
 async fn oldest(app: &App, application: Uuid) -> Result<i64> {
-    let kept = event::Entity::owned_by(application)
+    if let Some(first) = first(app, application).await? {
+        return Ok(first - 1);
+    }
+    // Nothing is kept: only the very end works. What has been published since is not to be taken for lost.
+    let end = head(app, application).await?;
+    let first = first(app, application).await?;
+    Ok(first.map_or(end, |first| first - 1))
+}
+
+/// The first position that is kept.
+async fn first(app: &App, application: Uuid) -> Result<Option<i64>> {
+    Ok(event::Entity::owned_by(application)
         .filter(event::Column::Position.is_not_null())
         .select_only()
         .column(event::Column::Position)
         .order_by_asc(event::Column::Position)
         .into_tuple::<i64>()
         .one(app.db.read())
-        .await?;
-    match kept {
-        Some(oldest) => Ok(oldest - 1),
-        // Nothing is kept: only the very end works.
-        None => head(app, application).await,
-    }
+        .await?)
 }
 
 /// The last position given out.
