@@ -65,10 +65,10 @@ pub(super) async fn upgrade(web: Web, mut parts: Parts, id: &str) -> Result<Resp
     // Most sockets are idle most of the time: what serves one is boxed, so that no move on its way reserves it again.
     let session = Box::new(Session::new(web, address, origin, id.to_owned()));
     Ok(upgrade.on_upgrade(move |socket| {
-        Box::pin(sockets.track_future(Box::pin(async move {
+        sockets.track_future(Box::pin(async move {
             session.run(socket).await;
             drop(place);
-        })))
+        }))
     }))
 }
 
