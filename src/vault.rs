@@ -261,6 +261,19 @@ impl Vault {
         decrypt(&data_key.key, &scope.associated_data(id), &envelope[17..])
     }
 
+    /// Seals a value anew for where it belongs from now on; the old envelope is destroyed.
+    pub async fn reseal(
+        &self,
+        connection: &impl ConnectionTrait,
+        from: Scope,
+        to: Scope,
+        envelope: &[u8],
+    ) -> Result<Vec<u8>> {
+        let value = self.unseal(connection, from, envelope).await?;
+        self.destroy(connection, Some(envelope)).await?;
+        self.seal(connection, to, &value).await
+    }
+
     /// Destroys a sealed value by deleting its data key.
     pub async fn destroy(
         &self,

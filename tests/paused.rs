@@ -12,7 +12,7 @@ use std::{
 };
 
 use entity::{
-    event::{ActiveModel, Column, Entity},
+    event::{Column, Entity, Model},
     kind::EventType,
 };
 use ponte::{
@@ -20,7 +20,6 @@ use ponte::{
     db::Engine,
 };
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
     Database, DatabaseConnection, EntityTrait as _, PaginatorTrait as _, QueryOrder as _,
     QuerySelect as _,
 };
@@ -224,22 +223,18 @@ impl Load<'_> {
     async fn append(&self) {
         let now = Clock::system().now();
         let filling = "x".repeat(BYTES);
-        let rows = (0..CHUNK).map(|_| ActiveModel {
-            sequence: NotSet,
-            id: Set(self.rng.id(now)),
-            application_id: Set(self.application),
-            position: Set(None),
-            kind: Set(EventType::ConnectorStatusUpdated),
-            item_id: Set(None),
-            account_id: Set(None),
-            connector_id: Set(Some(0)),
-            item_sequence: Set(None),
-            client_user_id: Set(None),
-            connect_token_id: Set(None),
-            triggered_by: Set(None),
-            webhook_url: Set(None),
-            payload: Set(json!({ "data": filling })),
-            created_at: Set(now),
+        let rows = (0..CHUNK).map(|_| {
+            Model {
+                connector_id: Some(0),
+                payload: json!({ "data": filling }),
+                ..Model::new(
+                    self.rng.id(now),
+                    self.application,
+                    EventType::ConnectorStatusUpdated,
+                    now,
+                )
+            }
+            .to_append()
         });
         Entity::insert_many(rows)
             .exec_without_returning(&self.db)

@@ -17,11 +17,7 @@ use ponte::{
     graphql,
     http::Web,
 };
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    EntityTrait as _,
-    sea_query::OnConflict,
-};
+use sea_orm::{ActiveValue::Set, EntityTrait as _, sea_query::OnConflict};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -81,22 +77,19 @@ impl Served {
     /// Appends events of an Item, all in one transaction, and publishes them.
     async fn happen(&self, count: usize) {
         let now = self.app.clock.now();
-        let rows = (0..count).map(|n| event::ActiveModel {
-            sequence: NotSet,
-            id: Set(self.app.rng.id(now)),
-            application_id: Set(self.application),
-            position: Set(None),
-            kind: Set(EventType::ItemUpdated),
-            item_id: Set(Some(self.item)),
-            account_id: Set(None),
-            connector_id: Set(Some(0)),
-            item_sequence: Set(i64::try_from(n).ok()),
-            client_user_id: Set(None),
-            connect_token_id: Set(None),
-            triggered_by: Set(None),
-            webhook_url: Set(None),
-            payload: Set(json!({})),
-            created_at: Set(now),
+        let rows = (0..count).map(|n| {
+            event::Model {
+                item_id: Some(self.item),
+                connector_id: Some(0),
+                item_sequence: i64::try_from(n).ok(),
+                ..event::Model::new(
+                    self.app.rng.id(now),
+                    self.application,
+                    EventType::ItemUpdated,
+                    now,
+                )
+            }
+            .to_append()
         });
         event::Entity::insert_many(rows)
             .exec_without_returning(self.app.db.write())

@@ -77,6 +77,11 @@ async fn main() {
     if wants("poisoned") {
         deliveries::poisoned(&bench.app, bench.application).await;
     }
+    if wants("ordered") {
+        deliveries::ordered(&bench.app, bench.application, "PostgreSQL").await;
+        let (embedded, _folder) = Bench::embedded().await;
+        deliveries::ordered(&embedded.app, embedded.application, "SQLite").await;
+    }
     if wants("nested") {
         graph::nested(&bench).await;
     }

@@ -1,6 +1,6 @@
 //! The log: what happened, in order.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::NotSet, IntoActiveModel as _, entity::prelude::*};
 
 use crate::{
     kind::{EventType, TriggeredBy},
@@ -50,6 +50,37 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// An event about nothing but its application, that is in no log yet.
+    pub fn new(id: Uuid, application_id: Uuid, kind: EventType, now: Timestamp) -> Self {
+        Self {
+            sequence: 0,
+            id,
+            application_id,
+            position: None,
+            kind,
+            item_id: None,
+            account_id: None,
+            connector_id: None,
+            item_sequence: None,
+            client_user_id: None,
+            connect_token_id: None,
+            triggered_by: None,
+            webhook_url: None,
+            payload: Json::Object(serde_json::Map::new()),
+            created_at: now,
+        }
+    }
+
+    /// As a row to append: the database says behind which others.
+    pub fn to_append(self) -> ActiveModel {
+        ActiveModel {
+            sequence: NotSet,
+            ..self.into_active_model().reset_all()
+        }
+    }
+}
 
 impl Entity {
     /// Only what belongs to this application.

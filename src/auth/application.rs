@@ -179,16 +179,12 @@ impl Operator<'_> {
         ] {
             self.vault.destroy(&txn, envelope.as_deref()).await?;
         }
-        let moved = async |from: Scope, to: Scope, envelope: &[u8]| {
-            let clear = self.vault.unseal(&txn, from, envelope).await?;
-            self.vault.destroy(&txn, Some(envelope)).await?;
-            self.vault.seal(&txn, to, &clear).await
-        };
+        let (vault, secret) = (self.vault, &row.webhook_secret);
         let (from, to) = (webhook_scope(id), previous_webhook_scope(id));
-        row.previous_webhook_secret = Some(moved(from, to, &row.webhook_secret).await?);
+        row.previous_webhook_secret = Some(vault.reseal(&txn, from, to, secret).await?);
         let (from, to) = (signing_scope(id), previous_signing_scope(id));
         row.previous_webhook_signing_key = match &row.webhook_signing_key {
-            Some(key) => Some(moved(from, to, key).await?),
+            Some(key) => Some(vault.reseal(&txn, from, to, key).await?),
             None => None,
         };
         let until = self.clock.now().plus(OVERLAP);

@@ -105,21 +105,14 @@ pub fn example(kind: EventType, id: Uuid, application: Uuid, at: Timestamp) -> e
         ..
     } = draft(kind);
     event::Model {
-        sequence: 0,
-        id,
-        application_id: application,
-        position: None,
-        kind,
         item_id: of_item.then_some(ITEM),
         account_id: account,
         connector_id: (of_item || of_connector).then_some(0),
         item_sequence: of_item.then_some(7),
         client_user_id: of_item.then(|| "ana".to_owned()),
-        connect_token_id: None,
         triggered_by,
-        webhook_url: None,
         payload: Value::Object(extra),
-        created_at: at,
+        ..event::Model::new(id, application, kind, at)
     }
 }
 

@@ -19,10 +19,7 @@ use entity::{
     event, item,
     kind::{EventType, ItemStatus, TriggeredBy, WebhookPayload},
 };
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ConnectionTrait, EntityTrait,
-};
+use sea_orm::{ConnectionTrait, EntityTrait};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -32,7 +29,7 @@ use self::{
     body::{ItemState, StatusChanged},
     change::Told,
 };
-use crate::{app::App, error::Result};
+use crate::{app::App, clock::Timestamp, error::Result};
 
 /// How much of a body is shown beside an attempt.
 const EXCERPT_BYTES: usize = 4 * 1024;
@@ -129,23 +126,14 @@ pub async fn append(
             if draft.kind != EventType::ItemStatusChanged {
                 item.event_sequence += 1;
             }
-            event::ActiveModel {
-                sequence: NotSet,
-                id: Set(id),
-                application_id: Set(item.application_id),
-                position: Set(None),
-                kind: Set(draft.kind),
-                item_id: Set(Some(item.id)),
-                account_id: Set(draft.account),
-                connector_id: Set(Some(item.connector_id)),
-                item_sequence: Set(Some(item.event_sequence)),
-                client_user_id: Set(item.client_user_id.clone()),
-                connect_token_id: Set(item.connect_token_id),
-                triggered_by: Set(draft.triggered_by),
-                webhook_url: Set(item.webhook_url.clone()),
-                payload: Set(Value::Object(draft.extra)),
-                created_at: Set(now),
-            }
+            let event = event::Model {
+                account_id: draft.account,
+                triggered_by: draft.triggered_by,
+                webhook_url: item.webhook_url.clone(),
+                payload: Value::Object(draft.extra),
+                ..about(item, id, draft.kind, now)
+            };
+            event.to_append()
         })
         .collect();
     if !rows.is_empty() {
@@ -165,25 +153,14 @@ pub async fn append_of_application(
     draft: Draft,
 ) -> Result<()> {
     let now = app.clock.now();
-    event::Entity::insert(event::ActiveModel {
-        sequence: NotSet,
-        id: Set(app.rng.id(now)),
-        application_id: Set(application),
-        position: Set(None),
-        kind: Set(draft.kind),
-        item_id: Set(None),
-        account_id: Set(None),
-        connector_id: Set(None),
-        item_sequence: Set(None),
-        client_user_id: Set(None),
-        connect_token_id: Set(None),
-        triggered_by: Set(draft.triggered_by),
-        webhook_url: Set(None),
-        payload: Set(Value::Object(draft.extra)),
-        created_at: Set(now),
-    })
-    .exec_without_returning(txn)
-    .await?;
+    let event = event::Model {
+        triggered_by: draft.triggered_by,
+        payload: Value::Object(draft.extra),
+        ..event::Model::new(app.rng.id(now), application, draft.kind, now)
+    };
+    event::Entity::insert(event.to_append())
+        .exec_without_returning(txn)
+        .await?;
     Ok(())
 }
 
@@ -197,21 +174,22 @@ pub fn excerpt(event: &event::Model, payload: WebhookPayload) -> String {
 /// An Item's state in the form of an event, for a snapshot; it is in no log.
 pub fn of_state(app: &App, item: &item::Model, status: ItemStatus, position: i64) -> event::Model {
     let state = Draft::status_changed(status, item.execution_status, TriggeredBy::Internal);
+    let id = app.rng.id(app.clock.now());
     event::Model {
-        sequence: 0,
-        id: app.rng.id(app.clock.now()),
-        application_id: item.application_id,
         position: Some(position),
-        kind: EventType::ItemStatusChanged,
+        payload: Value::Object(state.extra),
+        ..about(item, id, EventType::ItemStatusChanged, item.updated_at)
+    }
+}
+
+/// An event about an Item.
+fn about(item: &item::Model, id: Uuid, kind: EventType, now: Timestamp) -> event::Model {
+    event::Model {
         item_id: Some(item.id),
-        account_id: None,
         connector_id: Some(item.connector_id),
         item_sequence: Some(item.event_sequence),
         client_user_id: item.client_user_id.clone(),
         connect_token_id: item.connect_token_id,
-        triggered_by: None,
-        webhook_url: None,
-        payload: Value::Object(state.extra),
-        created_at: item.updated_at,
+        ..event::Model::new(id, item.application_id, kind, now)
     }
 }

@@ -75,29 +75,18 @@ pub(super) async fn rotate(
     now: Timestamp,
 ) -> Result<Zeroizing<String>> {
     let vault = &app.vault;
-    let secret = vault
-        .unseal(txn, scope(webhook, SECRET), &webhook.secret)
-        .await?;
-    let key = match &webhook.signing_key {
-        Some(envelope) => Some(
-            vault
-                .unseal(txn, scope(webhook, SIGNING_KEY), envelope)
-                .await?,
-        ),
-        None => None,
-    };
-    destroy(txn, app, webhook).await?;
-    webhook.previous_secret = Some(
-        vault
-            .seal(txn, scope(webhook, PREVIOUS_SECRET), &secret)
-            .await?,
+    // An overlap that has not ended ends now: there are two secrets, never three.
+    for envelope in [&webhook.previous_secret, &webhook.previous_signing_key] {
+        vault.destroy(txn, envelope.as_deref()).await?;
+    }
+    let (from, to) = (scope(webhook, SECRET), scope(webhook, PREVIOUS_SECRET));
+    webhook.previous_secret = Some(vault.reseal(txn, from, to, &webhook.secret).await?);
+    let (from, to) = (
+        scope(webhook, SIGNING_KEY),
+        scope(webhook, PREVIOUS_SIGNING_KEY),
     );
-    webhook.previous_signing_key = match key {
-        Some(key) => Some(
-            vault
-                .seal(txn, scope(webhook, PREVIOUS_SIGNING_KEY), &key)
-                .await?,
-        ),
+    webhook.previous_signing_key = match &webhook.signing_key {
+        Some(key) => Some(vault.reseal(txn, from, to, key).await?),
         None => None,
     };
     webhook.previous_secret_until = Some(now.plus(OVERLAP));

@@ -20,10 +20,7 @@ use ponte::{
     http::{Timing, Web},
 };
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    EntityTrait as _,
-};
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -261,22 +258,17 @@ impl Node {
     pub async fn happen(&self, count: usize) {
         let now = self.app.clock.now();
         let rows: Vec<_> = (0..count)
-            .map(|_| event::ActiveModel {
-                sequence: NotSet,
-                id: Set(self.app.rng.id(now)),
-                application_id: Set(self.owner.id),
-                position: Set(None),
-                kind: Set(EventType::ConnectorStatusUpdated),
-                item_id: Set(None),
-                account_id: Set(None),
-                connector_id: Set(Some(0)),
-                item_sequence: Set(None),
-                client_user_id: Set(None),
-                connect_token_id: Set(None),
-                triggered_by: Set(None),
-                webhook_url: Set(None),
-                payload: Set(json!({})),
-                created_at: Set(now),
+            .map(|_| {
+                event::Model {
+                    connector_id: Some(0),
+                    ..event::Model::new(
+                        self.app.rng.id(now),
+                        self.owner.id,
+                        EventType::ConnectorStatusUpdated,
+                        now,
+                    )
+                }
+                .to_append()
             })
             .collect();
         for some in rows.chunks(500) {

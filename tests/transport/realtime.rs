@@ -4,11 +4,7 @@ use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use entity::{event, kind::EventType};
 use ponte::{clock::Rng, db::Engine, event::cursor};
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    EntityTrait as _,
-};
-use serde_json::json;
+use sea_orm::EntityTrait as _;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -54,23 +50,19 @@ async fn happen(node: &Node, token: Uuid, rng: &Rng) {
         let rows = (0..some).map(|_| {
             let which = usize::from(rng.bytes::<1>()[0]) % ITEMS;
             sequences[which] += 1;
-            event::ActiveModel {
-                sequence: NotSet,
-                id: Set(node.app.rng.id(now)),
-                application_id: Set(node.owner.id),
-                position: Set(None),
-                kind: Set(EventType::ItemUpdated),
-                item_id: Set(Some(items[which])),
-                account_id: Set(None),
-                connector_id: Set(Some(0)),
-                item_sequence: Set(Some(sequences[which])),
-                client_user_id: Set(None),
-                connect_token_id: Set(Some(token)),
-                triggered_by: Set(None),
-                webhook_url: Set(None),
-                payload: Set(json!({})),
-                created_at: Set(now),
+            event::Model {
+                item_id: Some(items[which]),
+                connector_id: Some(0),
+                item_sequence: Some(sequences[which]),
+                connect_token_id: Some(token),
+                ..event::Model::new(
+                    node.app.rng.id(now),
+                    node.owner.id,
+                    EventType::ItemUpdated,
+                    now,
+                )
             }
+            .to_append()
         });
         event::Entity::insert_many(rows.collect::<Vec<_>>())
             .exec_without_returning(node.app.db.write())

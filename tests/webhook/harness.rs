@@ -11,10 +11,7 @@ use ponte::{
     sync,
     webhook::{self, NewWebhook, WebhookUpdate},
 };
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -80,22 +77,19 @@ impl World {
     /// Appends and publishes events that nothing lies behind.
     pub async fn emit(&self, count: usize, own_endpoint: Option<&str>) {
         let now = self.app.clock.now();
-        let rows = (0..count).map(|_| event::ActiveModel {
-            sequence: NotSet,
-            id: Set(self.app.rng.id(now)),
-            application_id: Set(self.owner.id),
-            position: Set(None),
-            kind: Set(EventType::ConnectorStatusUpdated),
-            item_id: Set(None),
-            account_id: Set(None),
-            connector_id: Set(Some(0)),
-            item_sequence: Set(None),
-            client_user_id: Set(None),
-            connect_token_id: Set(None),
-            triggered_by: Set(None),
-            webhook_url: Set(own_endpoint.map(str::to_owned)),
-            payload: Set(json!({ "data": { "status": "ONLINE" } })),
-            created_at: Set(now),
+        let rows = (0..count).map(|_| {
+            event::Model {
+                connector_id: Some(0),
+                webhook_url: own_endpoint.map(str::to_owned),
+                payload: json!({ "data": { "status": "ONLINE" } }),
+                ..event::Model::new(
+                    self.app.rng.id(now),
+                    self.owner.id,
+                    EventType::ConnectorStatusUpdated,
+                    now,
+                )
+            }
+            .to_append()
         });
         event::Entity::insert_many(rows)
             .exec_without_returning(self.app.db.write())
@@ -107,26 +101,21 @@ impl World {
     /// Appends and publishes an event of each of these Items.
     pub async fn emit_of(&self, items: &[Uuid]) {
         let now = self.app.clock.now();
-        let rows = items
-            .iter()
-            .zip(1..)
-            .map(|(item, sequence)| event::ActiveModel {
-                sequence: NotSet,
-                id: Set(self.app.rng.id(now)),
-                application_id: Set(self.owner.id),
-                position: Set(None),
-                kind: Set(EventType::ItemUpdated),
-                item_id: Set(Some(*item)),
-                account_id: Set(None),
-                connector_id: Set(Some(0)),
-                item_sequence: Set(Some(sequence)),
-                client_user_id: Set(None),
-                connect_token_id: Set(None),
-                triggered_by: Set(None),
-                webhook_url: Set(None),
-                payload: Set(json!({ "more": "than thin" })),
-                created_at: Set(now),
-            });
+        let rows = items.iter().zip(1..).map(|(item, sequence)| {
+            event::Model {
+                item_id: Some(*item),
+                connector_id: Some(0),
+                item_sequence: Some(sequence),
+                payload: json!({ "more": "than thin" }),
+                ..event::Model::new(
+                    self.app.rng.id(now),
+                    self.owner.id,
+                    EventType::ItemUpdated,
+                    now,
+                )
+            }
+            .to_append()
+        });
         event::Entity::insert_many(rows)
             .exec_without_returning(self.app.db.write())
             .await

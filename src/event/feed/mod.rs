@@ -263,6 +263,7 @@ impl Feed {
         if let Some(channel) = known(&followed) {
             return Ok(channel);
         }
+        let new = !followed.contains_key(&scope.application);
         let one = followed
             .entry(scope.application)
             .or_insert_with(|| Followed {
@@ -286,8 +287,10 @@ impl Feed {
                 .push(Arc::downgrade(&channel));
         }
         drop(followed);
-        // A hint that came before the application was followed has been passed over.
-        self.wake(scope.application);
+        if new {
+            // A hint that came before the application was followed has been passed over.
+            self.wake(scope.application);
+        }
         Ok(channel)
     }
 
