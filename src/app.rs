@@ -179,6 +179,7 @@ impl App {
         if self.config.worker {
             self.spawn(sync::run(self.clone()));
             self.spawn(item::purge::run(self.clone()));
+            self.spawn(item::upkeep::run(self.clone()));
             self.spawn(event::retention::run(self.clone()));
             self.spawn(webhook::delivery::run(self.clone()));
         }
@@ -257,7 +258,10 @@ async fn one_beat(app: &App, beats: u32) -> Result<()> {
         app.clock.follow(time);
     }
     if beats.is_multiple_of(QUEUE_BEATS) {
-        metrics::queues(db::queues::measure(&app.db, app.clock.now()).await?);
+        metrics::queues(metrics::Queues {
+            auto_sync_lag: sync::lag(app).await?.as_secs_f64(),
+            ..db::queues::measure(&app.db, app.clock.now()).await?
+        });
     }
     Ok(())
 }

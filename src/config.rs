@@ -1,5 +1,7 @@
 //! Settings: command-line flags with an environment variable each, read once, all problems reported together.
 
+pub mod limits;
+
 use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
@@ -95,6 +97,15 @@ pub struct Settings {
         global = true
     )]
     pub sync_concurrency: String,
+    /// Executions at once and starts per minute that a connector is asked to bear, for all nodes together:
+    /// CONNECTOR=AT_ONCE or CONNECTOR=AT_ONCE/PER_MINUTE, separated by commas; * is every other, 0 is no limit.
+    #[arg(
+        long,
+        env = "PONTE_CONNECTOR_LIMITS",
+        default_value = "*=200",
+        global = true
+    )]
+    pub connector_limits: String,
     /// Seconds after which another node takes over from a worker that shows no sign of life.
     #[arg(long, env = "PONTE_LEASE_SECONDS", default_value = "30", global = true)]
     pub lease_seconds: String,
@@ -138,6 +149,30 @@ pub struct Settings {
         global = true
     )]
     pub event_retention_days: String,
+    /// Days that finished executions are kept.
+    #[arg(
+        long,
+        env = "PONTE_EXECUTION_RETENTION_DAYS",
+        default_value = "90",
+        global = true
+    )]
+    pub execution_retention_days: String,
+    /// Days after which Items of sandbox connectors that nobody touches are deleted; 0 = never.
+    #[arg(
+        long,
+        env = "PONTE_SANDBOX_ITEM_DAYS",
+        default_value = "30",
+        global = true
+    )]
+    pub sandbox_item_days: String,
+    /// Days before the end of a consent on which its client is told, separated by commas.
+    #[arg(
+        long,
+        env = "PONTE_CONSENT_NOTICE_DAYS",
+        default_value = "30,7,1",
+        global = true
+    )]
+    pub consent_notice_days: String,
     /// Failed attempts at a client secret that one address may make in a minute.
     #[arg(
         long,
@@ -198,6 +233,8 @@ pub struct Config {
     pub mfa_timeout: Duration,
     /// Executions at once.
     pub sync_concurrency: usize,
+    /// What connectors bear.
+    pub connector_limits: limits::Limits,
     /// How long a lease lasts.
     pub lease: Duration,
     /// Deliveries at once.
@@ -210,6 +247,12 @@ pub struct Config {
     pub subscriptions_per_application: usize,
     /// How long events are kept.
     pub event_retention: Duration,
+    /// How long finished executions are kept.
+    pub execution_retention: Duration,
+    /// How long Items of sandbox connectors are kept that nobody touches; for ever when `None`.
+    pub sandbox_item_retention: Option<Duration>,
+    /// Days before the end of a consent on which its client is told.
+    pub consent_notice_days: Vec<u32>,
     /// Failed attempts at a secret by one address in a minute.
     pub secret_attempts_per_minute: u32,
     /// Whether the log is JSON.
@@ -354,6 +397,12 @@ impl Settings {
                 1_000,
                 p,
             ),
+            connector_limits: parsed(
+                "--connector-limits (PONTE_CONNECTOR_LIMITS)",
+                &self.connector_limits,
+                p,
+            )
+            .unwrap_or_default(),
             lease: Duration::from_secs(number(
                 "--lease-seconds (PONTE_LEASE_SECONDS)",
                 &self.lease_seconds,
@@ -389,14 +438,29 @@ impl Settings {
                 10_000_000,
                 p,
             ),
-            event_retention: Duration::from_hours(
-                24 * number::<u64>(
-                    "--event-retention-days (PONTE_EVENT_RETENTION_DAYS)",
-                    &self.event_retention_days,
-                    1,
-                    3_650,
-                    p,
-                ),
+            event_retention: days(
+                "--event-retention-days (PONTE_EVENT_RETENTION_DAYS)",
+                &self.event_retention_days,
+                1,
+                p,
+            ),
+            execution_retention: days(
+                "--execution-retention-days (PONTE_EXECUTION_RETENTION_DAYS)",
+                &self.execution_retention_days,
+                1,
+                p,
+            ),
+            sandbox_item_retention: Some(days(
+                "--sandbox-item-days (PONTE_SANDBOX_ITEM_DAYS)",
+                &self.sandbox_item_days,
+                0,
+                p,
+            ))
+            .filter(|lasts| !lasts.is_zero()),
+            consent_notice_days: list(
+                "--consent-notice-days (PONTE_CONSENT_NOTICE_DAYS)",
+                &self.consent_notice_days,
+                p,
             ),
             secret_attempts_per_minute: number(
                 "--secret-attempts-per-minute (PONTE_SECRET_ATTEMPTS_PER_MINUTE)",
@@ -445,6 +509,10 @@ where
             least
         }
     }
+}
+
+fn days(name: &str, text: &str, least: u64, problems: &mut Vec<String>) -> Duration {
+    Duration::from_hours(24 * number::<u64>(name, text, least, 3_650, problems))
 }
 
 fn switch(name: &str, text: Option<&str>, default: bool, problems: &mut Vec<String>) -> bool {

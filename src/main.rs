@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::kind::Environment;
 use ponte::{
     app::{self, App},
-    auth::application::{Created, Operator},
+    auth::application::{Created, Interval, Operator},
     clock::{Clock, Rng},
     config::{Config, MasterKeySource, Settings, sqlite_path},
     connector::Registry,
@@ -78,9 +78,18 @@ enum ApplicationCommand {
         /// What it is for.
         #[arg(long, value_enum, default_value = "sandbox")]
         environment: EnvironmentArgument,
-        /// Hours between automatic runs of its Items; left out, there are none.
-        #[arg(long, value_parser = ["8", "12", "24"])]
-        auto_sync_hours: Option<String>,
+        /// Left out: every 24 hours for production, off otherwise.
+        #[command(flatten)]
+        auto_sync: AutoSyncArguments,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Change how often an application's Items are updated automatically; their schedule follows within seconds.
+    Update {
+        /// The application's id.
+        id: Uuid,
+        #[command(flatten)]
+        auto_sync: AutoSyncArguments,
         #[command(flatten)]
         output: Output,
     },
@@ -114,6 +123,38 @@ enum ApplicationCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// How often Items are updated automatically.
+#[derive(Args)]
+#[group(multiple = false)]
+struct AutoSyncArguments {
+    /// Hours between automatic runs of its Items; for production and sandbox applications.
+    #[arg(long, value_parser = ["8", "12", "24"])]
+    auto_sync_hours: Option<String>,
+    /// Minutes between automatic runs of its Items; for sandbox applications, to try things out.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1440))]
+    auto_sync_minutes: Option<i32>,
+    /// No automatic runs.
+    #[arg(long)]
+    auto_sync_off: bool,
+}
+
+impl AutoSyncArguments {
+    /// The interval that was asked for; none when automatic runs are to be off.
+    fn interval(&self) -> Option<Interval> {
+        let hours = self.auto_sync_hours.as_deref();
+        let hours = hours.and_then(|hours| hours.parse().ok());
+        hours
+            .map(Interval::Hours)
+            .or(self.auto_sync_minutes.map(Interval::Minutes))
+    }
+
+    /// The same, a new application's own default when nothing was asked for.
+    fn or_default(&self, environment: Environment) -> Option<Interval> {
+        let daily = environment == Environment::Production && !self.auto_sync_off;
+        self.interval().or(daily.then_some(Interval::Hours(24)))
+    }
 }
 
 #[derive(Subcommand)]
@@ -305,12 +346,39 @@ async fn on_applications(command: ApplicationCommand, config: Config) -> Result<
         ApplicationCommand::Create {
             name,
             environment,
-            auto_sync_hours,
+            auto_sync,
             output,
         } => {
-            let hours = auto_sync_hours.and_then(|hours| hours.parse().ok());
-            let created = operator.create(&name, environment.into(), hours).await?;
+            let environment = environment.into();
+            let interval = auto_sync.or_default(environment);
+            let created = operator.create(&name, environment, interval).await?;
             answer(&output, &json!(created), || credentials(&created));
+        }
+        ApplicationCommand::Update {
+            id,
+            auto_sync,
+            output,
+        } => {
+            let interval = auto_sync.interval();
+            if interval.is_none() && !auto_sync.auto_sync_off {
+                return Err(Error::invalid(
+                    "autoSync",
+                    "give --auto-sync-hours, --auto-sync-minutes or --auto-sync-off",
+                ));
+            }
+            let row = operator.set_auto_sync(id, interval).await?;
+            let json = json!({
+                "id": row.id, "autoSyncIntervalHours": row.auto_sync_hours, "autoSyncIntervalMinutes": row.auto_sync_minutes,
+            });
+            answer(&output, &json, || match interval {
+                None => format!("Application {id} has no automatic runs."),
+                Some(Interval::Hours(hours)) => {
+                    format!("Items of application {id} are updated every {hours} hours.")
+                }
+                Some(Interval::Minutes(minutes)) => {
+                    format!("Items of application {id} are updated every {minutes} minutes.")
+                }
+            });
         }
         ApplicationCommand::List { output } => {
             let rows = operator.list().await?;
@@ -319,7 +387,7 @@ async fn on_applications(command: ApplicationCommand, config: Config) -> Result<
                 .map(|row| {
                     json!({
                         "id": row.id, "clientId": row.id, "name": row.name, "environment": row.environment,
-                        "autoSyncIntervalHours": row.auto_sync_hours,
+                        "autoSyncIntervalHours": row.auto_sync_hours, "autoSyncIntervalMinutes": row.auto_sync_minutes,
                         "disabledAt": row.disabled_at.map(|at| at.to_string()),
                         "createdAt": row.created_at.to_string(),
                     })

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use entity::kind::ExecutionStatus;
+use entity::kind::{ExecutionStatus, TriggeredBy};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -28,7 +28,7 @@ pub fn install() {
         );
         describe_counter!(
             "ponte_executions_total",
-            "Executions that ended, by outcome."
+            "Executions that ended, by outcome and by who caused them."
         );
         describe_counter!(
             "ponte_events_published_total",
@@ -45,6 +45,10 @@ pub fn install() {
         describe_gauge!(
             "ponte_execution_lag_seconds",
             "How long the longest due execution has waited."
+        );
+        describe_gauge!(
+            "ponte_auto_sync_lag_seconds",
+            "How long the longest Item has waited for its automatic run since it was due, jitter included."
         );
         describe_gauge!("ponte_deliveries_due", "Deliveries that are due.");
         describe_gauge!(
@@ -79,8 +83,9 @@ pub fn request(route: &str, method: &str, status: u16, seconds: f64) {
 }
 
 /// Counts an execution that ended.
-pub fn execution_ended(outcome: ExecutionStatus) {
-    counter!("ponte_executions_total", "outcome" => outcome.as_str()).increment(1);
+pub fn execution_ended(outcome: ExecutionStatus, triggered_by: TriggeredBy) {
+    counter!("ponte_executions_total", "outcome" => outcome.as_str(), "triggered_by" => triggered_by.as_str())
+        .increment(1);
 }
 
 /// Counts published events.
@@ -110,6 +115,8 @@ pub struct Queues {
     pub executions: f64,
     /// Seconds that the longest of them has waited.
     pub execution_lag: f64,
+    /// Seconds that the longest Item has waited for its automatic run.
+    pub auto_sync_lag: f64,
     /// Deliveries that are due.
     pub deliveries: f64,
     /// Seconds that the longest of them has waited.
@@ -124,6 +131,7 @@ pub struct Queues {
 pub fn queues(queues: Queues) {
     gauge!("ponte_executions_due").set(queues.executions);
     gauge!("ponte_execution_lag_seconds").set(queues.execution_lag);
+    gauge!("ponte_auto_sync_lag_seconds").set(queues.auto_sync_lag);
     gauge!("ponte_deliveries_due").set(queues.deliveries);
     gauge!("ponte_delivery_lag_seconds").set(queues.delivery_lag);
     gauge!("ponte_webhook_circuits_open").set(queues.circuits);

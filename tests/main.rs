@@ -1,6 +1,7 @@
 //! All tests of the node, in one binary: through the real router or the real schema, as a client would.
 
 mod auth;
+mod auto_sync;
 mod changes;
 mod cli;
 mod file;

@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 use crate::support::{TestApp, code_of, on_both_engines, scripted::scripted};
-use ponte::{db, sync};
+use entity::execution;
+use ponte::{
+    db::{
+        self,
+        lane::{self, Lane},
+    },
+    sync,
+};
 use serde_json::{Value, json};
 
 const OK: [(&str, &str); 2] = [("user", "user-ok"), ("password", "password-ok")];
@@ -531,6 +538,22 @@ async fn duplicates_are_found_by_their_credentials_when_asked() {
     .await;
 }
 
+/// What a worker claims at a connector, to be never heard of again.
+async fn claim(test: &TestApp, connector: i32, young: bool) -> Vec<execution::Model> {
+    let (db, now, lease) = (&test.app.db, test.app.clock.now(), test.app.config.lease);
+    let lane = Lane {
+        application: test.owner.id,
+        connector,
+    };
+    let due = lane::due_executions(db, db.read(), &[lane], now, young, 10)
+        .await
+        .expect("candidates");
+    let ids: Vec<_> = due.iter().map(|candidate| candidate.id).collect();
+    lane::take_executions(db, db.write(), &ids, now, lease, young)
+        .await
+        .expect("a claim")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_resumed_at_the_last_recorded_step() {
     for engine in [db::Engine::Sqlite, db::Engine::Postgres] {
@@ -549,15 +572,7 @@ async fn a_crash_is_resumed_at_the_last_recorded_step() {
 
         // A worker claims and is never heard of again.
         let lease = test.app.config.lease;
-        let claimed = db::execution::claim(
-            &test.app.db,
-            test.app.clock.now(),
-            lease,
-            test.app.young(),
-            10,
-        )
-        .await
-        .expect("a claim");
+        let claimed = claim(&test, 7000, test.app.young()).await;
         assert_eq!(claimed.len(), 1);
         assert_eq!(sync::run_once(&test.app).await.expect("a run"), 0);
         test.advance(lease);
@@ -572,13 +587,9 @@ async fn a_crash_is_resumed_at_the_last_recorded_step() {
         );
 
         // What the dead worker still wants to say is not heard.
-        let error = db::execution::hold(
-            &test.app.db,
-            claimed[0].id,
-            claimed[0].epoch,
-            test.app.clock.now(),
-        )
-        .await;
+        let now = test.app.clock.now();
+        let (id, epoch) = (claimed[0].id, claimed[0].epoch);
+        let error = db::execution::hold(&test.app.db, id, epoch, now, now.plus(lease)).await;
         assert!(matches!(error, Ok(false)));
     }
 }
@@ -588,12 +599,8 @@ async fn a_run_that_takes_every_worker_down_ends_instead_of_going_on_for_ever() 
     on_both_engines(|test| async move {
         let id = test.connect("0", &OK).await;
         let lose = async |young: bool| {
-            let lease = test.app.config.lease;
-            let claimed =
-                db::execution::claim(&test.app.db, test.app.clock.now(), lease, young, 10)
-                    .await
-                    .expect("a claim");
-            test.advance(lease);
+            let claimed = claim(&test, 0, young).await;
+            test.advance(test.app.config.lease);
             claimed.len()
         };
         // Nodes that are killed as they start do not count, but at last only a seasoned one takes it.

@@ -17,6 +17,10 @@ pub struct Model {
     pub environment: Environment,
     /// Hours between automatic runs; null turns them off.
     pub auto_sync_hours: Option<i32>,
+    /// Minutes between automatic runs, instead of hours, to try things out.
+    pub auto_sync_minutes: Option<i32>,
+    /// Since when the schedule of its Items is to be made anew; null once that is done.
+    pub auto_sync_changed_at: Option<Timestamp>,
     /// Keyed hash of the client secret.
     pub secret_hash: Vec<u8>,
     /// Every issued token carries it; raising it ends them all.

@@ -24,6 +24,8 @@ pub struct Model {
     pub triggered_by: TriggeredBy,
     /// Where it stands.
     pub status: ExecutionStatus,
+    /// Whether its success turns automatic runs on again.
+    pub resumes_auto_sync: bool,
     /// Whether nothing had been collected before.
     pub first_run: bool,
     /// What is collected, in order.

@@ -2,7 +2,10 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::{kind::ExecutionStatus, time::Timestamp};
+use crate::{
+    kind::{AutoSyncDrop, ExecutionStatus},
+    time::Timestamp,
+};
 
 /// A row of `item`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -65,8 +68,16 @@ pub struct Model {
     pub collected_once: bool,
     /// When automatic runs were turned off.
     pub auto_sync_disabled_at: Option<Timestamp>,
+    /// When the next automatic run may start; null while there is none, also during a run.
+    pub auto_sync_due_at: Option<Timestamp>,
+    /// Why automatic runs have left it until its client's run succeeds.
+    pub auto_sync_dropped: Option<AutoSyncDrop>,
+    /// Automatic repetitions of a failed run that have failed too.
+    pub auto_sync_failures: i32,
     /// End of a regulated consent.
     pub consent_expires_at: Option<Timestamp>,
+    /// When its client is told next that the consent ends; null when there is nothing to tell.
+    pub consent_notice_at: Option<Timestamp>,
     /// The last `itemSequence` given out.
     pub event_sequence: i64,
     /// When it was made.

@@ -53,6 +53,16 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// Why an Item has left automatic runs.
+    AutoSyncDrop {
+        /// The institution refused its login.
+        LoginError,
+        /// A failed run was repeated as often as that is done.
+        RetriesExhausted,
+    }
+}
+
+vocabulary! {
     /// A normalised family of data that an Item can collect.
     Product {
         /// Bank accounts.
@@ -240,6 +250,10 @@ vocabulary! {
         ItemWaitingUserAction,
         /// The institution accepted the login.
         ItemLoginSucceeded,
+        /// A consent ends soon.
+        ItemConsentExpiring,
+        /// A consent has ended.
+        ItemConsentExpired,
         /// An execution moved to another state.
         ItemStatusChanged,
         /// The health of a connector changed.
@@ -271,6 +285,8 @@ impl EventType {
             Self::ItemWaitingUserInput => "item/waiting_user_input",
             Self::ItemWaitingUserAction => "item/waiting_user_action",
             Self::ItemLoginSucceeded => "item/login_succeeded",
+            Self::ItemConsentExpiring => "item/consent_expiring",
+            Self::ItemConsentExpired => "item/consent_expired",
             Self::ItemStatusChanged => "item/status_changed",
             Self::ConnectorStatusUpdated => "connector/status_updated",
             Self::TransactionsCreated => "transactions/created",

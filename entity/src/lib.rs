@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod change;
 pub mod circuit;
 pub mod connect_token;
+pub mod connector_gate;
 pub mod consent;
 pub mod data_key;
 pub mod delivery;

@@ -40,8 +40,48 @@ pub struct Created {
     pub name: String,
     /// What it is for.
     pub environment: Environment,
-    /// Hours between automatic runs.
+    /// Hours between automatic runs; null when there are none, or they are minutes apart.
     pub auto_sync_interval_hours: Option<i32>,
+    /// Minutes between automatic runs; null when there are none, or they are hours apart.
+    pub auto_sync_interval_minutes: Option<i32>,
+}
+
+/// The time between automatic runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// 8, 12 or 24 of them.
+    Hours(i32),
+    /// Up to a day of them, to try things out.
+    Minutes(i32),
+}
+
+impl Interval {
+    /// Which of the two columns says it: hours, minutes.
+    fn columns(of: Option<Self>) -> (Option<i32>, Option<i32>) {
+        match of {
+            None => (None, None),
+            Some(Self::Hours(hours)) => (Some(hours), None),
+            Some(Self::Minutes(minutes)) => (None, Some(minutes)),
+        }
+    }
+
+    /// Whether an application of this environment may have it.
+    fn check(of: Option<Self>, environment: Environment) -> Result<()> {
+        let problem = match (of, environment) {
+            (None, _)
+            | (Some(Self::Hours(8 | 12 | 24)), Environment::Production | Environment::Sandbox)
+            | (Some(Self::Minutes(1..=1440)), Environment::Sandbox) => return Ok(()),
+            (Some(_), Environment::Development) => {
+                "development applications have no automatic runs"
+            }
+            (Some(Self::Hours(_)), _) => "every 8, 12 or 24 hours",
+            (Some(Self::Minutes(_)), Environment::Sandbox) => "every 1 to 1440 minutes",
+            (Some(Self::Minutes(_)), Environment::Production) => {
+                "minutes are for sandbox applications; every 8, 12 or 24 hours"
+            }
+        };
+        Err(Error::invalid("autoSync", problem))
+    }
 }
 
 /// New webhook keys of an application.
@@ -73,8 +113,10 @@ impl Operator<'_> {
         &self,
         name: &str,
         environment: Environment,
-        auto_sync_hours: Option<i32>,
+        auto_sync: Option<Interval>,
     ) -> Result<Created> {
+        Interval::check(auto_sync, environment)?;
+        let (auto_sync_hours, auto_sync_minutes) = Interval::columns(auto_sync);
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 {
             return Err(Error::invalid("name", "1 to 100 characters"));
@@ -95,6 +137,8 @@ impl Operator<'_> {
             name: Set(name.to_owned()),
             environment: Set(environment),
             auto_sync_hours: Set(auto_sync_hours),
+            auto_sync_minutes: Set(auto_sync_minutes),
+            auto_sync_changed_at: Set(None),
             secret_hash: Set(self.vault.secret_hash(&client_secret).to_vec()),
             token_version: Set(1),
             webhook_secret: Set(sealed),
@@ -124,7 +168,30 @@ impl Operator<'_> {
             name: name.to_owned(),
             environment,
             auto_sync_interval_hours: auto_sync_hours,
+            auto_sync_interval_minutes: auto_sync_minutes,
         })
+    }
+
+    /// Changes the time between automatic runs, or turns them off. The schedule of the application's Items follows
+    /// within seconds, by the workers.
+    pub async fn set_auto_sync(
+        &self,
+        id: Uuid,
+        interval: Option<Interval>,
+    ) -> Result<application::Model> {
+        let row = application::Entity::find_by_id(id)
+            .one(self.db.read())
+            .await?
+            .ok_or(Error::NotFound {
+                what: "application",
+            })?;
+        Interval::check(interval, row.environment)?;
+        let (hours, minutes) = Interval::columns(interval);
+        let mut changed = row.into_active_model();
+        changed.auto_sync_hours = Set(hours);
+        changed.auto_sync_minutes = Set(minutes);
+        changed.auto_sync_changed_at = Set(Some(self.clock.now()));
+        Ok(changed.update(self.db.write()).await?)
     }
 
     /// All of them, oldest first.

@@ -11,6 +11,7 @@ pub mod token;
 use std::{
     collections::HashMap,
     sync::{Arc, RwLock},
+    time::Duration,
 };
 
 use entity::{application as table, item, kind::Environment};
@@ -133,12 +134,26 @@ pub struct KnownApplication {
     pub environment: Environment,
     /// Hours between automatic runs.
     pub auto_sync_hours: Option<i32>,
+    /// Minutes between automatic runs, to try things out; instead of hours.
+    pub auto_sync_minutes: Option<i32>,
     /// Tokens of another version are void.
     pub token_version: i32,
     /// Verifies deliveries to the endpoints of its Items.
     pub webhook_public_key: Option<String>,
     /// Whether nothing of it is served.
     pub disabled: bool,
+}
+
+impl KnownApplication {
+    /// The time between automatic runs, if it has them.
+    pub fn auto_sync_interval(&self) -> Option<Duration> {
+        let lasts = |number: i32, unit: Duration| Some(unit * u32::try_from(number).ok()?);
+        match (self.auto_sync_minutes, self.auto_sync_hours) {
+            (Some(minutes), _) => lasts(minutes, Duration::from_mins(1)),
+            (None, Some(hours)) => lasts(hours, Duration::from_hours(1)),
+            (None, None) => None,
+        }
+    }
 }
 
 impl From<table::Model> for KnownApplication {
@@ -148,6 +163,7 @@ impl From<table::Model> for KnownApplication {
             name: row.name,
             environment: row.environment,
             auto_sync_hours: row.auto_sync_hours,
+            auto_sync_minutes: row.auto_sync_minutes,
             token_version: row.token_version,
             webhook_public_key: row.webhook_public_key,
             disabled: row.disabled_at.is_some(),
@@ -182,6 +198,14 @@ impl Applications {
             .expect("no panic while writing applications")
             .insert(id, known.clone());
         Ok(Some(known))
+    }
+
+    /// All that are known, by id.
+    pub fn all(&self) -> Vec<KnownApplication> {
+        let known = self.0.read().expect("no panic while writing applications");
+        let mut all: Vec<_> = known.values().cloned().collect();
+        all.sort_unstable_by_key(|one| one.id);
+        all
     }
 
     /// One of them, if it is known.

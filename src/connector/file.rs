@@ -68,6 +68,8 @@ impl FileConnector {
                 is_open_finance: false,
                 source: SourceKind::File,
                 overlap_days: 0,
+                trusts_device: false,
+                consent_lasts: None,
             },
         }
     }

@@ -225,6 +225,10 @@ pub struct Descriptor {
     pub source: SourceKind,
     /// How many days before the last complete collection a later run reads again.
     pub overlap_days: u32,
+    /// Whether the institution asks its questions once and trusts this device afterwards, so that runs need no user.
+    pub trusts_device: bool,
+    /// How long the consent lasts that a user gives by connecting; without an end when `None`.
+    pub consent_lasts: Option<Duration>,
 }
 
 /// How the rows of a connector behave when they are merged.

@@ -207,6 +207,8 @@ mod tests {
             is_open_finance: false,
             source: SourceKind::Institution,
             overlap_days: 4,
+            trusts_device: false,
+            consent_lasts: None,
         }
     }
 

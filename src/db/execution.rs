@@ -1,64 +1,16 @@
-//! Statements of the workers: claiming, holding, cleaning up.
+//! Statements of the workers about runs that they hold: holding, giving back, cleaning up.
 
-use std::time::Duration;
-
-use entity::execution;
-use sea_orm::{ConnectionTrait as _, FromQueryResult as _, Statement, Value};
+use sea_orm::{ConnectionTrait, Statement, Value};
 use uuid::Uuid;
 
 use super::{Db, Engine};
 use crate::{clock::Timestamp, error::Result};
 
-/// Losses on young nodes after which an execution waits for one that has been up for a while.
-const MOST_EARLY_LOSSES: i32 = 3;
-
-/// Claims executions that are due, oldest first, each under a new epoch and for the length of a lease.
-///
-/// One statement, so that two workers never claim the same one. A lease that somebody let run out is counted against
-/// the execution, unless its holder was `young`, that is, had only just started: where nodes are killed again and again,
-/// that says nothing of what they were running. After a few such losses only a node that has been up for a while takes
-/// the execution, and then it counts.
-pub async fn claim(
-    db: &Db,
-    now: Timestamp,
-    lease: Duration,
-    young: bool,
-    limit: usize,
-) -> Result<Vec<execution::Model>> {
-    let skip = skip_locked(db);
-    let only = if young {
-        format!(" AND early_losses < {MOST_EARLY_LOSSES}")
-    } else {
-        String::new()
-    };
-    let sql = format!(
-        "UPDATE execution SET epoch = epoch + 1, \
-           lost_leases = lost_leases + CASE WHEN lease_until IS NULL OR claimed_early THEN 0 ELSE 1 END, \
-           early_losses = early_losses + CASE WHEN lease_until IS NOT NULL AND claimed_early THEN 1 ELSE 0 END, \
-           claimed_early = $4, lease_until = $1, due_at = $1, started_at = COALESCE(started_at, $2) \
-         WHERE id IN (SELECT id FROM execution WHERE ended_at IS NULL AND due_at <= $2{only} ORDER BY due_at LIMIT $3{skip}) \
-         RETURNING *"
-    );
-    let values = [
-        now.plus(lease).0.into(),
-        now.0.into(),
-        limit_value(limit),
-        young.into(),
-    ];
-    let rows = db
-        .write()
-        .query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values))
-        .await?;
-    rows.iter()
-        .map(|row| Ok(execution::Model::from_query_result(row, "")?))
-        .collect()
-}
-
-/// Prolongs a lease; `false` when it has been lost.
-pub async fn hold(db: &Db, id: Uuid, epoch: i64, until: Timestamp) -> Result<bool> {
+/// Prolongs a lease; `false` when it has been lost. One that has run out is lost: others may run instead by now.
+pub async fn hold(db: &Db, id: Uuid, epoch: i64, now: Timestamp, until: Timestamp) -> Result<bool> {
     let sql = "UPDATE execution SET lease_until = $1, due_at = $1 \
-               WHERE id = $2 AND epoch = $3 AND ended_at IS NULL AND lease_until IS NOT NULL";
-    let values = [until.0.into(), id.into(), epoch.into()];
+               WHERE id = $2 AND epoch = $3 AND ended_at IS NULL AND lease_until > $4";
+    let values = [until.0.into(), id.into(), epoch.into(), now.0.into()];
     let done = execute(db, sql, values).await?;
     Ok(done == 1)
 }
@@ -74,6 +26,18 @@ pub async fn release(db: &Db, id: Uuid, epoch: i64, due: Timestamp, failed: bool
         epoch.into(),
     ];
     execute(db, sql, values).await?;
+    Ok(())
+}
+
+/// Notes on a run that its success does not turn automatic runs on again.
+pub async fn forget_resumption(db: &Db, txn: &impl ConnectionTrait, id: Uuid) -> Result<()> {
+    let sql = "UPDATE execution SET resumes_auto_sync = FALSE WHERE id = $1";
+    txn.execute_raw(Statement::from_sql_and_values(
+        db.backend(),
+        sql,
+        [id.into()],
+    ))
+    .await?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod execution;
+pub mod item;
+pub mod lane;
 pub mod merge;
 pub mod page;
 pub mod queues;
@@ -36,6 +38,7 @@ use crate::error::{Error, Result};
 
 const MIGRATION_LOCK: i64 = 7_077_073;
 const KEY_CREATION_LOCK: i64 = 7_077_074;
+const CLAIM_LOCK: i64 = 7_077_075;
 
 /// Page cache of each SQLite connection, as its pragma takes it (negative: KiB). The operating system caches the file
 /// for all of them; many readers must not add up.

@@ -43,6 +43,8 @@ pub async fn measure(db: &Db, now: Timestamp) -> Result<Queues> {
     Ok(Queues {
         executions: count("executions")?,
         execution_lag: lag("execution_due")?,
+        // Items are due by lane, which only who claims them knows.
+        auto_sync_lag: 0.0,
         deliveries: count("deliveries")?,
         delivery_lag: lag("delivery_due")?,
         circuits: count("circuits")?,

@@ -3,8 +3,9 @@
 use chrono::NaiveDate;
 use entity::{
     kind::{
-        AccountSubtype, AccountType, ChangeAction, DeliveryStatus, EntityKind, EventType,
-        ExecutionStatus, TransactionStatus, TransactionType, TriggeredBy, WebhookPayload,
+        AccountSubtype, AccountType, AutoSyncDrop, ChangeAction, DeliveryStatus, EntityKind,
+        EventType, ExecutionStatus, TransactionStatus, TransactionType, TriggeredBy,
+        WebhookPayload,
     },
     time::Timestamp,
 };
@@ -81,6 +82,7 @@ cells!(
     i64,
     AccountSubtype,
     AccountType,
+    AutoSyncDrop,
     ChangeAction,
     DeliveryStatus,
     EntityKind,

@@ -136,6 +136,24 @@ pub struct Reason {
     pub message: Cow<'static, str>,
 }
 
+/// What ITEM_CONSENT_EXPIRING and ITEM_CONSENT_EXPIRED add.
+#[derive(Serialize, JsonSchema)]
+pub struct ConsentEnds {
+    /// When the consent ends.
+    pub data: Ending,
+}
+
+/// When a consent ends.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ending {
+    /// The end, as `Item.consentExpiresAt` has it.
+    #[schemars(schema_with = "instant")]
+    pub consent_expires_at: String,
+    /// Days until then, begun ones counted; 0 once it has ended.
+    pub days_left: u32,
+}
+
 /// What CONNECTOR_STATUS_UPDATED adds.
 #[derive(Serialize, JsonSchema)]
 pub struct HealthChanged {
@@ -290,6 +308,9 @@ fn full_schema(kind: EventType) -> Schema {
         | EventType::ItemWaitingUserAction
         | EventType::ItemLoginSucceeded => of::<AboutItem, Nothing>(),
         EventType::ItemError => of::<AboutItem, Failed>(),
+        EventType::ItemConsentExpiring | EventType::ItemConsentExpired => {
+            of::<AboutItem, ConsentEnds>()
+        }
         EventType::ItemStatusChanged => of::<AboutItem, StatusChanged>(),
         EventType::ConnectorStatusUpdated => of::<AboutConnector, HealthChanged>(),
         EventType::TransactionsCreated => of::<AboutItem, RowsInserted>(),
@@ -312,6 +333,12 @@ pub fn description(kind: EventType) -> &'static str {
             "An Item waits for something that the user must do elsewhere."
         }
         EventType::ItemLoginSucceeded => "The institution accepted the login; collection begins.",
+        EventType::ItemConsentExpiring => {
+            "The consent behind an Item ends soon. Unless the user connects again, it leaves automatic runs then."
+        }
+        EventType::ItemConsentExpired => {
+            "The consent behind an Item has ended. The user has to connect again."
+        }
         EventType::ItemStatusChanged => {
             "A run moved to another state. Sent only to webhooks that ask for it by name."
         }

@@ -2,7 +2,7 @@
 //!
 //! Schemas are generated from the types that bodies are built of, examples go through [`body_of`] like real events.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use chrono::NaiveDate;
 use entity::{
@@ -18,8 +18,8 @@ use uuid::{Uuid, uuid};
 use super::{
     Draft,
     body::{
-        self, Disabled, Failed, Health, HealthChanged, ItemState, Nothing, Reason, RowsChanged,
-        RowsInserted, StatusChanged, WebhookDisabled, body_of,
+        self, ConsentEnds, Disabled, Ending, Failed, Health, HealthChanged, ItemState, Nothing,
+        Reason, RowsChanged, RowsInserted, StatusChanged, WebhookDisabled, body_of,
     },
 };
 
@@ -129,6 +129,18 @@ fn draft(kind: EventType) -> Draft {
             error: Reason {
                 code: ExecutionStatus::InvalidCredentials,
                 message: "The institution refused the credentials. Send new parameters.".into(),
+            },
+        }),
+        EventType::ItemConsentExpiring => Draft::new(kind, None).carrying(&ConsentEnds {
+            data: Ending {
+                consent_expires_at: AT.plus(Duration::from_hours(24 * 7)).to_string(),
+                days_left: 7,
+            },
+        }),
+        EventType::ItemConsentExpired => Draft::new(kind, None).carrying(&ConsentEnds {
+            data: Ending {
+                consent_expires_at: AT.to_string(),
+                days_left: 0,
             },
         }),
         EventType::ItemStatusChanged => of_run.carrying(&StatusChanged {

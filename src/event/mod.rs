@@ -116,11 +116,20 @@ pub async fn append(
     item: &mut item::Model,
     drafts: impl IntoIterator<Item = Draft>,
 ) -> Result<Vec<Uuid>> {
+    append_all(txn, app, [(item, drafts)]).await
+}
+
+/// The same for many Items at once.
+pub async fn append_all<'a, D: IntoIterator<Item = Draft>>(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    items: impl IntoIterator<Item = (&'a mut item::Model, D)>,
+) -> Result<Vec<Uuid>> {
     let now = app.clock.now();
     let mut told = Vec::new();
-    let rows: Vec<_> = drafts
-        .into_iter()
-        .map(|draft| {
+    let mut rows = Vec::new();
+    for (item, drafts) in items {
+        for draft in drafts {
             let id = app.rng.id(now);
             told.push((id, draft.told));
             if draft.kind != EventType::ItemStatusChanged {
@@ -133,9 +142,9 @@ pub async fn append(
                 payload: Value::Object(draft.extra),
                 ..about(item, id, draft.kind, now)
             };
-            event.to_append()
-        })
-        .collect();
+            rows.push(event.to_append());
+        }
+    }
     if !rows.is_empty() {
         event::Entity::insert_many(rows)
             .exec_without_returning(txn)

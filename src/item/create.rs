@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use entity::{
-    connect_token, consent, event_head, idempotency_key, item,
+    connect_token, event_head, idempotency_key, item,
     kind::{EntityKind, ExecutionStatus, Product},
 };
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait,
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait,
     IntoActiveModel as _, QueryFilter as _, QuerySelect as _, sea_query::OnConflict,
 };
 use secrecy::SecretString;
@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, credentials_scope,
+    Changed, Held, consent, credentials_scope,
     input::{self, by_name},
     insert_execution,
     state::Signal,
@@ -138,11 +138,12 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         let scope = credentials_scope(&item);
         item.credentials = Some(app.vault.seal(&txn, scope, &to_bytes(&sorted.kept)).await?);
     }
+    consent::give(app, form, &mut item);
     item::Entity::insert(item.clone().into_active_model().reset_all())
         .exec_without_returning(&txn)
         .await?;
     upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
-    let consent = insert_consent(&txn, app, &item).await?;
+    let consent = consent::insert(&txn, app, &item).await?;
     let cause = triggered_by(principal);
     let mut execution =
         insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
@@ -161,23 +162,6 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         item: item.into_row(),
         position,
     })
-}
-
-/// What the user allowed by making this Item.
-async fn insert_consent(txn: &DatabaseTransaction, app: &App, item: &item::Model) -> Result<Uuid> {
-    let id = app.rng.id(item.created_at);
-    consent::Entity::insert(consent::ActiveModel {
-        id: Set(id),
-        application_id: Set(item.application_id),
-        item_id: Set(item.id),
-        products: Set(item.products.clone()),
-        created_at: Set(item.created_at),
-        expires_at: Set(None),
-        revoked_at: Set(None),
-    })
-    .exec_without_returning(txn)
-    .await?;
-    Ok(id)
 }
 
 /// A new Item with nothing in it.
@@ -217,7 +201,11 @@ fn fresh(
         last_updated_at: None,
         collected_once: false,
         auto_sync_disabled_at: None,
+        auto_sync_due_at: None,
+        auto_sync_dropped: None,
+        auto_sync_failures: 0,
         consent_expires_at: None,
+        consent_notice_at: None,
         event_sequence: 0,
         created_at: now,
         updated_at: now,

@@ -4,10 +4,10 @@ use entity::{
     data_key, idempotency_key,
     kind::{EntityKind, EventType},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _};
 use uuid::Uuid;
 
-use super::{lock, save, transition, unfinished};
+use super::{Held, lock, save, transition, unfinished};
 use crate::{
     app::App,
     auth::Principal,
@@ -22,48 +22,58 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
         let app = owner;
-        let now = app.clock.now();
         let txn = app.db.begin().await?;
         let mut item = lock(&txn, &principal, id).await?;
-        data_key::Entity::delete_many()
-            .filter(data_key::Column::ApplicationId.eq(item.application_id))
-            .filter(data_key::Column::ItemId.eq(id))
-            .exec(&txn)
-            .await?;
-        if let Some(mut execution) = unfinished(&txn, &item).await? {
-            transition::fence(&txn, &mut execution).await?;
-            execution.ended_at = Some(now);
-            execution.lease_until = None;
-            execution.session = None;
-            execution.answer = None;
-            transition::save_execution(&txn, &execution).await?;
-        }
-        idempotency_key::Entity::delete_many()
-            .filter(idempotency_key::Column::ItemId.eq(id))
-            .exec(&txn)
-            .await?;
-        event::append(
-            &txn,
-            &app,
-            &mut item,
-            [Draft::new(EventType::ItemDeleted, None)
-                .telling([Told::deleted(EntityKind::Item, id)])],
-        )
-        .await?;
-        item.credentials = None;
-        item.credentials_digest = None;
-        item.mfa_digest = None;
-        item.parameter = None;
-        item.user_action = None;
-        item.error_message = None;
-        item.error_provider_message = None;
-        item.deleted_at = Some(now);
-        item.updated_at = now;
-        save(&txn, &item).await?;
+        delete_held(&txn, &app, &mut item).await?;
         txn.commit().await?;
         app.wakes.relay.notify();
         app.wakes.purge.notify();
         Ok(())
     })
     .await
+}
+
+/// Deletes an Item whose row is held.
+pub(super) async fn delete_held(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &mut Held,
+) -> Result<()> {
+    let (now, id) = (app.clock.now(), item.id);
+    data_key::Entity::delete_many()
+        .filter(data_key::Column::ApplicationId.eq(item.application_id))
+        .filter(data_key::Column::ItemId.eq(id))
+        .exec(txn)
+        .await?;
+    if let Some(mut execution) = unfinished(txn, item).await? {
+        transition::fence(txn, &mut execution).await?;
+        execution.ended_at = Some(now);
+        execution.lease_until = None;
+        execution.session = None;
+        execution.answer = None;
+        transition::save_execution(txn, &execution).await?;
+    }
+    idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::ItemId.eq(id))
+        .exec(txn)
+        .await?;
+    event::append(
+        txn,
+        app,
+        item,
+        [Draft::new(EventType::ItemDeleted, None).telling([Told::deleted(EntityKind::Item, id)])],
+    )
+    .await?;
+    item.credentials = None;
+    item.credentials_digest = None;
+    item.mfa_digest = None;
+    item.parameter = None;
+    item.user_action = None;
+    item.error_message = None;
+    item.error_provider_message = None;
+    item.auto_sync_due_at = None;
+    item.consent_notice_at = None;
+    item.deleted_at = Some(now);
+    item.updated_at = now;
+    save(txn, item).await
 }

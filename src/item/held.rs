@@ -99,6 +99,12 @@ fn differences(a: &item::Model, b: &item::Model) -> Option<Told> {
             ("products", a.products != b.products),
             ("clientUserId", a.client_user_id != b.client_user_id),
             ("webhookUrl", a.webhook_url != b.webhook_url),
+            (
+                "autoSync",
+                a.auto_sync_disabled_at != b.auto_sync_disabled_at
+                    || a.auto_sync_dropped != b.auto_sync_dropped
+                    || a.auto_sync_failures != b.auto_sync_failures,
+            ),
             ("lastUpdatedAt", a.last_updated_at != b.last_updated_at),
             (
                 "consentExpiresAt",

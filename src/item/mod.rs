@@ -4,6 +4,8 @@
 //! through the [`state`] machine and appends the events beside it ([`transition`]). An institution that refuses a login
 //! is data on the Item; a call that is wrong is an [`Error`].
 
+pub mod auto_sync;
+pub mod consent;
 mod create;
 mod delete;
 mod held;
@@ -15,6 +17,7 @@ pub mod purge;
 pub mod state;
 pub mod transition;
 mod update;
+pub mod upkeep;
 pub mod upload;
 
 use entity::{
@@ -22,8 +25,8 @@ use entity::{
     kind::{ExecutionStatus, Product, TriggeredBy},
 };
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    DatabaseTransaction, EntityTrait, IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    IntoActiveModel as _, QueryFilter as _, QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -32,13 +35,14 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::{
+    auto_sync::{AutoSync, disable_auto_sync},
     create::{NewItem, create},
     delete::delete,
     held::Held,
     input::{Change, check_client_user_id, check_redirect_uri, check_webhook_url},
     mfa::answer,
     permission::Permission,
-    update::{ItemUpdate, disable_auto_sync, unlock, update},
+    update::{ItemUpdate, unlock, update},
 };
 use crate::{
     app::App,
@@ -163,23 +167,22 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Credentials> {
     ))
 }
 
-/// A new run of an Item, that a worker may take at once. Holds the values that are good for this run alone.
-async fn insert_execution(
-    txn: &DatabaseTransaction,
+/// A new run of an Item, that a worker may take at once. It is in no table yet.
+fn new_execution(
     app: &App,
     item: &item::Model,
     triggered_by: TriggeredBy,
-    once: &BTreeMap<String, SecretString>,
     uploads: &[(String, Uuid)],
-) -> Result<execution::Model> {
+) -> execution::Model {
     let now = app.clock.now();
-    let mut execution = execution::Model {
+    execution::Model {
         id: app.rng.id(now),
         application_id: item.application_id,
         item_id: item.id,
         connector_id: item.connector_id,
         triggered_by,
         status: ExecutionStatus::Creating,
+        resumes_auto_sync: matches!(triggered_by, TriggeredBy::User | TriggeredBy::Client),
         first_run: !item.collected_once,
         products: item.products.clone(),
         steps: json!([]),
@@ -199,16 +202,25 @@ async fn insert_execution(
         created_at: now,
         started_at: None,
         ended_at: None,
-    };
+    }
+}
+
+/// Inserts a new run of an Item that somebody has asked for. It holds the values that are good for this run alone.
+async fn insert_execution(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &item::Model,
+    triggered_by: TriggeredBy,
+    once: &BTreeMap<String, SecretString>,
+    uploads: &[(String, Uuid)],
+) -> Result<execution::Model> {
+    let mut execution = new_execution(app, item, triggered_by, uploads);
     if !once.is_empty() {
         let scope = execution_scope(&execution, "answer");
         execution.answer = Some(app.vault.seal(txn, scope, &to_bytes(once)).await?);
     }
-    execution::Entity::insert(execution::ActiveModel {
-        id: Set(execution.id),
-        ..execution.clone().into_active_model().reset_all()
-    })
-    .exec_without_returning(txn)
-    .await?;
+    execution::Entity::insert(execution.clone().into_active_model().reset_all())
+        .exec_without_returning(txn)
+        .await?;
     Ok(execution)
 }

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 
 use super::{
-    Held, save,
+    Held, auto_sync, save,
     state::{self, Signal},
 };
 use crate::{
@@ -51,8 +51,26 @@ pub async fn apply(
     execution: &mut execution::Model,
     what: Move,
 ) -> Result<()> {
+    let drafts = advance(app, item, execution, &what)?;
+    if state::is_ended(execution.status) {
+        for envelope in [execution.session.take(), execution.answer.take()] {
+            app.vault.destroy(txn, envelope.as_deref()).await?;
+        }
+    }
+    event::append(txn, app, item, drafts).await?;
+    save(txn, item).await?;
+    save_execution(txn, execution).await
+}
+
+/// Moves an execution and its Item in memory, and answers the events that this amounts to.
+pub(super) fn advance(
+    app: &App,
+    item: &mut Held,
+    execution: &mut execution::Model,
+    what: &Move,
+) -> Result<Vec<Draft>> {
     let now = app.clock.now();
-    let signal = match &what {
+    let signal = match what {
         Move::Signal(signal) => *signal,
         Move::Fail(failure) => Signal::Failed(failure.code),
     };
@@ -94,18 +112,17 @@ pub async fn apply(
         drafts.push(draft);
     }
     if state::is_ended(after) {
-        end(item, execution, after, &what, now);
-        for envelope in [execution.session.take(), execution.answer.take()] {
-            app.vault.destroy(txn, envelope.as_deref()).await?;
-        }
+        let failed_before = item.failed_runs > 0;
+        end(item, execution, after, what, now);
+        auto_sync::ended(app, item, execution, failed_before, now);
+    } else {
+        item.auto_sync_due_at = None;
     }
     // The last event tells: whoever has read it has nothing of this left to read.
     if let Some(last) = drafts.pop() {
         drafts.push(last.telling(item.tell()));
     }
-    event::append(txn, app, item, drafts).await?;
-    save(txn, item).await?;
-    save_execution(txn, execution).await
+    Ok(drafts)
 }
 
 /// The event beside ITEM_STATUS_CHANGED that a transition amounts to, if any.

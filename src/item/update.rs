@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use entity::{
     connect_token, item,
-    kind::{ExecutionStatus, Product},
+    kind::{EntityKind, ExecutionStatus, Product},
 };
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
@@ -14,7 +14,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, connector_of,
+    Change, Changed, connector_of, consent,
     create::position,
     credentials_scope, from_bytes,
     input::{self, by_name},
@@ -27,6 +27,7 @@ use crate::{
     auth::Principal,
     connector::{Descriptor, validate::Required},
     error::{Error, Result},
+    event::change::Told,
 };
 
 /// What is to change about an Item before it runs again.
@@ -82,6 +83,11 @@ async fn update_in_task(
         item.products = json!(input::products(form, Some(products))?);
     }
     let position = position(&txn, item.application_id).await?;
+    if !sent.is_empty() && form.consent_lasts.is_some() {
+        consent::give(app, form, &mut item);
+        let given = consent::insert(&txn, app, &item).await?;
+        item.note([Told::created(EntityKind::Consent, given)]);
+    }
     let sorted = merged(&txn, app, form, &mut item, sent).await?;
     if let Change::Set(user) = changes.client_user_id {
         item.client_user_id = user;
@@ -89,8 +95,6 @@ async fn update_in_task(
     if let Change::Set(url) = changes.webhook_url {
         item.webhook_url = url;
     }
-    // Asking for a run is what turns automatic runs on again.
-    item.auto_sync_disabled_at = None;
     if let Some(mut waiting) = running {
         abandon(&txn, app, &mut waiting).await?;
     }
@@ -210,23 +214,6 @@ async fn abandon(
     }
     upload::delete_of_run(txn, waiting).await?;
     transition::save_execution(txn, waiting).await
-}
-
-/// Takes an Item out of automatic runs until the client asks for one.
-pub async fn disable_auto_sync(app: &App, principal: &Principal, id: Uuid) -> Result<item::Model> {
-    principal.require_api_key("disable auto-sync")?;
-    let (owner, principal) = (app.clone(), principal.clone());
-    app.unit(async move {
-        let txn = owner.db.begin().await?;
-        let mut item = lock(&txn, &principal, id).await?;
-        let now = owner.clock.now();
-        item.auto_sync_disabled_at.get_or_insert(now);
-        item.updated_at = now;
-        save(&txn, &item).await?;
-        txn.commit().await?;
-        Ok(item.into_row())
-    })
-    .await
 }
 
 /// Forgets an Item's failures, so that a client may update it again at once. For the operator.

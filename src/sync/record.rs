@@ -246,7 +246,7 @@ pub async fn finish(
             Ok(execution)
         })
         .await?;
-    metrics::execution_ended(execution.status);
+    metrics::execution_ended(execution.status, execution.triggered_by);
     app.wakes.relay.notify();
     app.wakes.purge.notify();
     Ok(execution)

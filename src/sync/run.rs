@@ -104,8 +104,9 @@ impl Lease {
 async fn keep(app: &App, lease: &Lease, id: uuid::Uuid, epoch: i64) {
     loop {
         app.clock.sleep(app.config.lease / 3).await;
-        let until = app.clock.now().plus(app.config.lease);
-        match db::execution::hold(&app.db, id, epoch, until).await {
+        let now = app.clock.now();
+        let until = now.plus(app.config.lease);
+        match db::execution::hold(&app.db, id, epoch, now, until).await {
             Ok(true) => lease.prolong(until),
             Ok(false) => {
                 // A run that has just paused or ended holds no lease; the driver is about to say so.
@@ -129,6 +130,10 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
         .await?
         .ok_or(Error::LeaseLost)?;
     let connector = connector_of(app, &item)?;
+    // Known from here on: what comes after this run follows from its settings.
+    app.applications
+        .load(&app.db, execution.application_id)
+        .await?;
     let call = call(app, &execution).await?;
     loop {
         lease.check(app)?;

@@ -46,39 +46,46 @@ pub struct Scripted {
 
 /// A registry of the scripted connector, and its bank.
 pub fn scripted() -> (Registry, Arc<Mutex<Bank>>) {
+    let (connector, bank) = scripted_as(|_| {});
+    (Registry::new([connector]), bank)
+}
+
+/// A scripted connector that says something else of itself, and its bank.
+pub fn scripted_as(change: impl FnOnce(&mut Descriptor)) -> (Arc<dyn Connector>, Arc<Mutex<Bank>>) {
     let bank = Arc::new(Mutex::new(Bank {
         complete: true,
         balance: 100,
         ..Bank::default()
     }));
+    let mut descriptor = Descriptor {
+        id: 7000,
+        name: "Scripted",
+        kind: ConnectorKind::PersonalBank,
+        country: None,
+        institution_url: None,
+        image_url: None,
+        primary_color: None,
+        credentials: vec![Field {
+            name: "user".to_owned(),
+            label: "User".to_owned(),
+            ..Field::default()
+        }],
+        products: vec![Product::Accounts, Product::Transactions],
+        has_mfa: false,
+        oauth: false,
+        is_sandbox: true,
+        is_open_finance: false,
+        source: SourceKind::Institution,
+        overlap_days: 4,
+        trusts_device: false,
+        consent_lasts: None,
+    };
+    change(&mut descriptor);
     let connector = Scripted {
-        descriptor: Descriptor {
-            id: 7000,
-            name: "Scripted",
-            kind: ConnectorKind::PersonalBank,
-            country: None,
-            institution_url: None,
-            image_url: None,
-            primary_color: None,
-            credentials: vec![Field {
-                name: "user".to_owned(),
-                label: "User".to_owned(),
-                ..Field::default()
-            }],
-            products: vec![Product::Accounts, Product::Transactions],
-            has_mfa: false,
-            oauth: false,
-            is_sandbox: true,
-            is_open_finance: false,
-            source: SourceKind::Institution,
-            overlap_days: 4,
-        },
+        descriptor,
         bank: bank.clone(),
     };
-    (
-        Registry::new([Arc::new(connector) as Arc<dyn Connector>]),
-        bank,
-    )
+    (Arc::new(connector), bank)
 }
 
 /// A POSTED row of the account.

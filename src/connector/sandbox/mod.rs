@@ -152,6 +152,8 @@ impl Sandbox {
             is_open_finance: false,
             source: SourceKind::Institution,
             overlap_days: OVERLAP_DAYS,
+            trusts_device: false,
+            consent_lasts: None,
         };
         Self { descriptor, mfa }
     }

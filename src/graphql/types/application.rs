@@ -154,8 +154,10 @@ pub struct Application {
     name: String,
     /// What it is for.
     environment: Environment,
-    /// Hours between automatic runs of its Items; null when there are none.
+    /// Hours between automatic runs of its Items; null when there are none, or when they are minutes apart.
     auto_sync_interval_hours: Option<i32>,
+    /// Minutes between automatic runs of its Items, which a sandbox application may have to try things out; null when there are none, or when they are hours apart.
+    auto_sync_interval_minutes: Option<i32>,
     /// The public half of the key that signs deliveries to the `webhookUrl` of Items beside the webhook secret (`v1a`, ed25519): `whpk_…`, as Standard Webhooks describes. Null for
     /// a moment after an upgrade from a version without.
     webhook_public_key: Option<String>,
@@ -168,6 +170,7 @@ impl From<KnownApplication> for Application {
             name: known.name,
             environment: known.environment.into(),
             auto_sync_interval_hours: known.auto_sync_hours,
+            auto_sync_interval_minutes: known.auto_sync_minutes,
             webhook_public_key: known.webhook_public_key,
         }
     }

@@ -296,6 +296,10 @@ pub enum EventType {
     ItemWaitingUserAction,
     /// The institution accepted the login; collection begins.
     ItemLoginSucceeded,
+    /// The consent behind an Item ends soon: by default 30, 7 and 1 days ahead. The payload's `data` has `consentExpiresAt` and `daysLeft`. Unless the user connects again (`updateItem` with parameters), the Item leaves automatic runs then.
+    ItemConsentExpiring,
+    /// The consent behind an Item has ended; the user has to connect again. The payload's `data` has `consentExpiresAt`.
+    ItemConsentExpired,
     /// A run moved to another state. Beside it comes the event that this amounts to, if any.
     ItemStatusChanged,
     /// The health of a connector changed.

@@ -27,7 +27,8 @@ use crate::{
     connector::{self as integration, Field, Warning},
     db::row::Row as _,
     item::{
-        self as items, connector_of, list::ItemFilter as Wanted, permission, products_of, state,
+        self as items, auto_sync, connector_of, list::ItemFilter as Wanted, permission,
+        products_of, state,
     },
     product::list::Parent,
     webhook::Parent as Deliveries,
@@ -132,6 +133,24 @@ impl Item {
     /// When the user's consent at the institution ends; null when it has no end.
     async fn consent_expires_at(&self) -> Option<DateTime> {
         self.0.consent_expires_at.map(DateTime)
+    }
+
+    /// The earliest time of the next automatic run: an interval after the last success, or an hour after the end of a run that failed. It starts up to a tenth of that and 30 minutes
+    /// later. Null when none is to come (`autoSync.reason` says why), also while a run is under way.
+    async fn next_auto_sync_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
+        let app = ctx.app();
+        let standing = auto_sync::of(app, &self.0, app.clock.now())?;
+        standing.next_at.map(DateTime)
+    }
+
+    /// Where it stands in automatic runs.
+    async fn auto_sync(&self, ctx: &Context<'_>) -> Result<AutoSync> {
+        let app = ctx.app();
+        let connector = connector_of(app, &self.0)?;
+        let application = app.applications.find(self.0.application_id);
+        let (form, now) = (connector.descriptor(), app.clock.now());
+        let standing = auto_sync::judge(application.as_ref(), form, &self.0, now);
+        Ok(AutoSync::new(standing, &self.0))
     }
 
     /// Whether `updateItem` without parameters would be accepted now.
@@ -478,6 +497,62 @@ pub struct UserAction {
     data: Option<String>,
     /// Until when there is time for it; null when there is no limit.
     expires_at: Option<DateTime>,
+}
+
+/// Where an Item stands in automatic runs, by which Ponte keeps it fresh without being asked.
+#[derive(SimpleObject)]
+pub struct AutoSync {
+    /// Where it stands.
+    state: AutoSyncState,
+    /// Why it is not simply SCHEDULED, and what to do, in English; null when it is.
+    reason: Option<String>,
+    /// Hours between two runs; null when there are none, or when they are not whole hours apart.
+    interval_hours: Option<i32>,
+    /// Minutes between two runs; null when there are none.
+    interval_minutes: Option<i32>,
+    /// The earliest time of the next run, as `Item.nextAutoSyncAt`; null when none is to come.
+    next_at: Option<DateTime>,
+    /// How many automatic repetitions of a failed run have failed too, 5 at most; 0 after every success.
+    failed_attempts: i32,
+    /// When `disableItemAutoSync` turned them off; null while they are on.
+    disabled_at: Option<DateTime>,
+}
+
+impl AutoSync {
+    fn new(standing: auto_sync::AutoSync, row: &item::Model) -> Self {
+        const HOUR: u64 = 60;
+        let minutes = standing.interval.map(|interval| interval.as_secs() / 60);
+        let shown = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+        Self {
+            state: standing.state.into(),
+            reason: standing.reason,
+            interval_hours: minutes
+                .filter(|minutes| minutes % HOUR == 0)
+                .map(|minutes| shown(minutes / HOUR)),
+            interval_minutes: minutes.map(shown),
+            next_at: standing.next_at.map(DateTime),
+            failed_attempts: row.auto_sync_failures,
+            disabled_at: row.auto_sync_disabled_at.map(DateTime),
+        }
+    }
+}
+
+/// Where an Item stands in automatic runs.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "auto_sync::State")]
+pub enum AutoSyncState {
+    /// The next run is an interval after the last success.
+    Scheduled,
+    /// The last run failed; it is repeated an hour after its end, 5 times at most.
+    Retrying,
+    /// A run is under way, whoever asked for it.
+    Running,
+    /// It has left automatic runs: the institution refused the login, a failed run was repeated in vain, or the consent ends. It comes back when an `updateItem` succeeds.
+    Dropped,
+    /// `disableItemAutoSync` turned them off. A later `updateItem` that succeeds turns them on.
+    Disabled,
+    /// It takes no part: its application has no automatic runs, or its runs need the user.
+    NotAvailable,
 }
 
 /// Whether an Item may be updated now.

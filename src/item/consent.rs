@@ -1,0 +1,140 @@
+//! Consents: what a user allowed by connecting, and notices before one ends.
+//!
+//! A regulated institution's consent has an end, after which nothing can be read until the user connects again.
+//! The client is told so many days ahead; the Item leaves automatic runs by what `auto_sync` finds.
+
+use std::time::Duration;
+
+use entity::{consent, item, kind::EventType};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+use uuid::Uuid;
+
+use super::{Held, auto_sync, save};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::Descriptor,
+    error::Result,
+    event::{
+        self, Draft,
+        body::{ConsentEnds, Ending},
+    },
+};
+
+/// Most Items that one pass tells of.
+const BATCH: u64 = 100;
+const DAY: Duration = Duration::from_hours(24);
+
+/// Notes on an Item that its user has just allowed it, for as long as the connector's consents last.
+pub(super) fn give(app: &App, form: &Descriptor, item: &mut item::Model) {
+    let now = app.clock.now();
+    item.consent_expires_at = form.consent_lasts.map(|lasts| now.plus(lasts));
+    item.consent_notice_at = item
+        .consent_expires_at
+        .and_then(|ends| next_notice(&app.config.consent_notice_days, ends, now));
+}
+
+/// Inserts what the user has just allowed. Answers its id.
+pub(super) async fn insert(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &item::Model,
+) -> Result<Uuid> {
+    let now = app.clock.now();
+    let id = app.rng.id(now);
+    consent::Entity::insert(consent::ActiveModel {
+        id: Set(id),
+        application_id: Set(item.application_id),
+        item_id: Set(item.id),
+        products: Set(item.products.clone()),
+        created_at: Set(now),
+        expires_at: Set(item.consent_expires_at),
+        revoked_at: Set(None),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(id)
+}
+
+/// When a client is told next of a consent that ends: so many days ahead, and at its end.
+fn next_notice(days: &[u32], ends: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let ahead = days.iter().map(|days| ends.minus(DAY * *days));
+    ahead.chain([ends]).filter(|at| *at > now).min()
+}
+
+/// Tells of consents that end soon or have ended, and says how many that were.
+pub async fn run_once(app: &App) -> Result<usize> {
+    let due: Vec<Uuid> = item::Entity::find()
+        .filter(item::Column::ConsentNoticeAt.lte(app.clock.now().0))
+        .order_by_asc(item::Column::ConsentNoticeAt)
+        .limit(BATCH)
+        .select_only()
+        .column(item::Column::Id)
+        .into_tuple()
+        .all(app.db.read())
+        .await?;
+    for id in &due {
+        let (owner, id) = (app.clone(), *id);
+        app.unit(async move { tell(&owner, id).await }).await?;
+    }
+    if !due.is_empty() {
+        app.wakes.relay.notify();
+    }
+    Ok(due.len())
+}
+
+async fn tell(app: &App, id: Uuid) -> Result<()> {
+    let txn = app.db.begin().await?;
+    let now = app.clock.now();
+    let row = item::Entity::find_by_id(id)
+        .filter(item::Column::ConsentNoticeAt.lte(now.0))
+        .filter(item::Column::DeletedAt.is_null())
+        .lock_exclusive()
+        .one(&txn)
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let mut item = Held::stored(row);
+    let Some(ends) = item.consent_expires_at else {
+        item.consent_notice_at = None;
+        save(&txn, &item).await?;
+        return Ok(txn.commit().await?);
+    };
+    let left = ends.since(now);
+    let kind = if left.is_zero() {
+        EventType::ItemConsentExpired
+    } else {
+        EventType::ItemConsentExpiring
+    };
+    item.consent_notice_at = next_notice(&app.config.consent_notice_days, ends, now);
+    item.auto_sync_due_at = auto_sync::due(app, &item, now);
+    let draft = Draft::new(kind, None).carrying(&ConsentEnds {
+        data: Ending {
+            consent_expires_at: ends.to_string(),
+            days_left: u32::try_from(left.as_secs().div_ceil(DAY.as_secs())).unwrap_or(u32::MAX),
+        },
+    });
+    event::append(&txn, app, &mut item, [draft]).await?;
+    save(&txn, &item).await?;
+    Ok(txn.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_come_the_days_ahead_that_are_left_and_at_the_end() {
+        let day = |number: u32| Timestamp(0).plus(DAY * number);
+        let next = |now| next_notice(&[30, 7, 1], day(90), now);
+        assert_eq!(next(day(0)), Some(day(60)));
+        assert_eq!(next(day(60)), Some(day(83)));
+        assert_eq!(next(day(85)), Some(day(89)));
+        assert_eq!(next(day(89)), Some(day(90)));
+        assert_eq!(next(day(90)), None);
+        // A consent that is shorter than the first notice begins with the next.
+        assert_eq!(next_notice(&[30, 7, 1], day(10), day(0)), Some(day(3)));
+    }
+}

@@ -1,0 +1,361 @@
+//! What a node takes next: a fair share of what waits, within the limits of every connector.
+//!
+//! One node at a time claims, in a transaction of a few milliseconds, because what it may take follows from what all the
+//! others hold. Runs that somebody has asked for, or that another node has lost, go before automatic ones; automatic ones
+//! leave a part of the node to them. An application that has little running goes before one that has much, whoever has
+//! waited longer, so that none can hold up another by how much it asks for.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use entity::{connector_gate, execution};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    clock::Timestamp,
+    config::limits::Limits,
+    db::lane::{self, Candidate, Lane},
+    error::Result,
+    item,
+};
+
+/// Lanes that one claim looks at.
+const WINDOW: usize = 512;
+/// Most executions that one claim takes.
+const MOST: usize = 64;
+/// This part of a node's executions at once is left to those that somebody waits for.
+const RESERVED_PART: usize = 4;
+/// How much later than allowed on average a start may come and the next still be on time.
+const TOLERANCE: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Whose turn it is on this node, when there are more lanes than one claim looks at.
+#[derive(Debug, Default)]
+pub struct Turn {
+    behind: Option<Lane>,
+}
+
+/// What a claim has brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Executions that this node holds now.
+    pub executions: Vec<execution::Model>,
+    /// Whether every lane has had its turn since the last time that this was so.
+    pub round: bool,
+}
+
+/// Everything that anybody may have running, of every application at every connector of this node.
+fn lanes(app: &App) -> Vec<Lane> {
+    let connectors: Vec<i32> = app
+        .connectors
+        .list()
+        .map(|connector| connector.descriptor().id)
+        .collect();
+    let applications = app.applications.all();
+    let lanes = applications.iter().flat_map(|application| {
+        connectors.iter().map(|&connector| Lane {
+            application: application.id,
+            connector,
+        })
+    });
+    lanes.collect()
+}
+
+/// How long the longest Item has waited for its automatic run.
+pub async fn lag(app: &App) -> Result<Duration> {
+    let (db, now) = (&app.db, app.clock.now());
+    let mut lag = Duration::ZERO;
+    for lanes in lanes(app).chunks(WINDOW) {
+        let first = lane::due_items(db, db.read(), lanes, now, 1).await?;
+        let waited = first.iter().map(|candidate| now.since(candidate.due_at));
+        lag = waited.chain([lag]).max().unwrap_or_default();
+    }
+    Ok(lag)
+}
+
+/// Takes what this node runs next, `free` executions at most of `slots` that it runs at once.
+pub async fn claim(app: &App, turn: &mut Turn, free: usize, slots: usize) -> Result<Claimed> {
+    let all = lanes(app).into_iter();
+    let mut lanes: Vec<Lane> = all
+        .filter(|lane| turn.behind.is_none_or(|behind| *lane > behind))
+        .take(WINDOW + 1)
+        .collect();
+    let round = lanes.len() <= WINDOW;
+    lanes.truncate(WINDOW);
+    turn.behind = lanes.last().copied().filter(|_| !round);
+    let room = Room {
+        all: free.min(MOST),
+        automatic: free.saturating_sub(slots / RESERVED_PART).min(MOST),
+    };
+    // Looked at first without keeping others from claiming: most of the time there is nothing.
+    if !any(app, &lanes, room).await? {
+        let executions = Vec::new();
+        return Ok(Claimed { executions, round });
+    }
+    let owner = app.clone();
+    let executions = app
+        .unit(async move { take(&owner, &lanes, room).await })
+        .await?;
+    Ok(Claimed { executions, round })
+}
+
+/// Whether anything waits in some lanes.
+async fn any(app: &App, lanes: &[Lane], room: Room) -> Result<bool> {
+    let (db, now, young) = (&app.db, app.clock.now(), app.young());
+    let asked = lane::due_executions(db, db.read(), lanes, now, young, 1).await?;
+    Ok(!asked.is_empty()
+        || (room.automatic > 0
+            && !lane::due_items(db, db.read(), lanes, now, 1)
+                .await?
+                .is_empty()))
+}
+
+async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Model>> {
+    let (db, lease, young) = (&app.db, app.config.lease, app.young());
+    let txn = db.begin().await?;
+    lane::hold_claim(db, &txn).await?;
+    let now = app.clock.now();
+    let asked = lane::due_executions(db, &txn, lanes, now, young, room.all).await?;
+    let automatic = if room.automatic > 0 {
+        lane::due_items(db, &txn, lanes, now, room.automatic).await?
+    } else {
+        Vec::new()
+    };
+    let mut share = Share::new(
+        &app.config.connector_limits,
+        lane::running(db, &txn, now).await?,
+        lane::gates(&txn).await?,
+        now,
+    );
+    let mut taken = Vec::new();
+    let chosen = share.choose(asked, room.all);
+    if !chosen.is_empty() {
+        taken = lane::take_executions(db, &txn, &chosen, now, lease, young).await?;
+    }
+    let room = room.automatic.min(room.all - chosen.len());
+    let chosen = share.choose(automatic, room);
+    if !chosen.is_empty() {
+        let items = lane::take_items(db, &txn, &chosen, now).await?;
+        taken.extend(item::auto_sync::start(&txn, app, items, now.plus(lease)).await?);
+    }
+    lane::set_gates(&txn, share.used()).await?;
+    txn.commit().await?;
+    app.wakes.relay.notify();
+    Ok(taken)
+}
+
+/// How much a node may take.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    all: usize,
+    automatic: usize,
+}
+
+/// What may be taken yet, given what runs everywhere.
+struct Share<'a> {
+    limits: &'a Limits,
+    now: Timestamp,
+    of_application: HashMap<Uuid, usize>,
+    of_connector: HashMap<i32, usize>,
+    gates: HashMap<i32, Timestamp>,
+    changed: BTreeMap<i32, Timestamp>,
+}
+
+impl<'a> Share<'a> {
+    fn new(
+        limits: &'a Limits,
+        running: Vec<(Lane, usize)>,
+        gates: Vec<connector_gate::Model>,
+        now: Timestamp,
+    ) -> Self {
+        let mut share = Self {
+            limits,
+            now,
+            of_application: HashMap::new(),
+            of_connector: HashMap::new(),
+            gates: gates
+                .into_iter()
+                .map(|gate| (gate.connector_id, gate.next_start_at))
+                .collect(),
+            changed: BTreeMap::new(),
+        };
+        for (lane, held) in running {
+            share.count(lane, held);
+        }
+        share
+    }
+
+    fn count(&mut self, lane: Lane, held: usize) {
+        *self.of_application.entry(lane.application).or_default() += held;
+        *self.of_connector.entry(lane.connector).or_default() += held;
+    }
+
+    /// The next to run, at most so many: of the application that has least running, what has waited longest and whose
+    /// connector has room.
+    fn choose(&mut self, mut candidates: Vec<Candidate>, most: usize) -> Vec<Uuid> {
+        candidates.sort_unstable_by_key(|candidate| (candidate.due_at, candidate.id));
+        let mut waiting: BTreeMap<Uuid, VecDeque<Candidate>> = BTreeMap::new();
+        for candidate in candidates {
+            let of_application = waiting.entry(candidate.lane.application).or_default();
+            of_application.push_back(candidate);
+        }
+        let mut chosen = Vec::new();
+        while chosen.len() < most {
+            let least = waiting.iter().min_by_key(|(application, queue)| {
+                let running = self.of_application.get(application).copied().unwrap_or(0);
+                (running, queue.front().map(|first| first.due_at))
+            });
+            let Some(application) = least.map(|(application, _)| *application) else {
+                break;
+            };
+            let next = waiting.get_mut(&application).and_then(VecDeque::pop_front);
+            match next {
+                Some(candidate) if self.admit(candidate.lane) => chosen.push(candidate.id),
+                Some(_) => {}
+                None => {
+                    waiting.remove(&application);
+                }
+            }
+        }
+        chosen
+    }
+
+    /// Counts a start in a lane, if its connector has room for one.
+    fn admit(&mut self, lane: Lane) -> bool {
+        let limit = self.limits.of(lane.connector);
+        let running = self.of_connector.get(&lane.connector).copied().unwrap_or(0);
+        if limit.at_once.is_some_and(|most| running >= most) {
+            return false;
+        }
+        if let Some(per_minute) = limit.per_minute {
+            let pace = Pace::of(per_minute);
+            let next = self.gates.get(&lane.connector).copied();
+            let next = next.unwrap_or(self.now).max(self.now);
+            if next > self.now.plus(pace.tolerance) {
+                return false;
+            }
+            let next = next.plus(pace.apart);
+            self.gates.insert(lane.connector, next);
+            self.changed.insert(lane.connector, next);
+        }
+        self.count(lane, 1);
+        true
+    }
+
+    /// How far the starts have used up what is allowed, where this has changed.
+    fn used(self) -> Vec<connector_gate::Model> {
+        let model = |(connector_id, next_start_at)| connector_gate::Model {
+            connector_id,
+            next_start_at,
+        };
+        self.changed.into_iter().map(model).collect()
+    }
+}
+
+/// Starts so far apart that no minute sees more than it may, also when some come together after a pause.
+struct Pace {
+    apart: Duration,
+    tolerance: Duration,
+}
+
+impl Pace {
+    fn of(per_minute: u32) -> Self {
+        match per_minute {
+            0 | 1 => Self {
+                apart: MINUTE,
+                tolerance: Duration::ZERO,
+            },
+            more => Self {
+                apart: (MINUTE + TOLERANCE) / (more - 1),
+                tolerance: TOLERANCE,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    fn waiting(application: u128, connector: i32, since: i64, count: u128) -> Vec<Candidate> {
+        (0..count)
+            .map(|n| Candidate {
+                id: id(application * 1_000_000 + u128::from(connector.unsigned_abs()) * 10_000 + n),
+                lane: Lane {
+                    application: id(application),
+                    connector,
+                },
+                due_at: Timestamp(since),
+            })
+            .collect()
+    }
+
+    fn of_application(chosen: &[Uuid], application: u128) -> usize {
+        let own = |one: &&Uuid| one.as_u128() / 1_000_000 == application;
+        chosen.iter().filter(own).count()
+    }
+
+    #[test]
+    fn a_long_backlog_of_one_application_does_not_hold_up_another() {
+        let limits = Limits::default();
+        let lane = waiting(1, 0, 0, 1)[0].lane;
+        let mut share = Share::new(&limits, vec![(lane, 5)], Vec::new(), NOW);
+        let candidates = [waiting(1, 0, 10, 100), waiting(2, 0, 900_000, 100)].concat();
+        let chosen = share.choose(candidates, 9);
+        // Five run already: the other catches up, then they take turns.
+        assert_eq!(of_application(&chosen, 2), 7);
+        assert_eq!(of_application(&chosen, 1), 2);
+    }
+
+    #[test]
+    fn a_connector_at_its_limit_holds_up_no_other() {
+        let limits: Limits = "7=3".parse().expect("limits");
+        let lane = waiting(1, 7, 0, 1)[0].lane;
+        let mut share = Share::new(&limits, vec![(lane, 2)], Vec::new(), NOW);
+        let candidates = [waiting(1, 7, 10, 50), waiting(1, 8, 20, 5)].concat();
+        let chosen = share.choose(candidates, 10);
+        assert_eq!(chosen.len(), 1 + 5);
+    }
+
+    #[test]
+    fn no_minute_sees_more_starts_than_it_may() {
+        for per_minute in [1_u32, 2, 7, 60, 600] {
+            let limits: Limits = format!("*=0/{per_minute}").parse().expect("limits");
+            let mut gates = Vec::new();
+            let mut starts = Vec::new();
+            // Looked at every half second, with a pause in between.
+            for tick in (0..600).filter(|tick| !(200..300).contains(tick)) {
+                let now = NOW.plus(Duration::from_millis(500) * tick);
+                let mut share = Share::new(&limits, Vec::new(), gates.clone(), now);
+                let chosen = share.choose(waiting(1, 0, 0, 1_000), 1_000);
+                starts.extend(chosen.iter().map(|_| now));
+                let used = share.used();
+                if !used.is_empty() {
+                    gates = used;
+                }
+            }
+            let most = usize::try_from(per_minute).expect("small");
+            let minute = |from: &Timestamp| {
+                let within = |start: &&Timestamp| **start >= *from && **start < from.plus(MINUTE);
+                starts.iter().filter(within).count()
+            };
+            let busiest = starts.iter().map(minute).max().unwrap_or(0);
+            assert!(busiest <= most, "{busiest} of {per_minute} a minute");
+            // Four minutes, of which nearly all is used.
+            assert!(
+                starts.len() >= most * 7 / 2,
+                "{} of {per_minute} a minute",
+                starts.len()
+            );
+        }
+    }
+}
