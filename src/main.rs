@@ -128,6 +128,7 @@ enum ApplicationCommand {
 /// How often Items are updated automatically.
 #[derive(Args)]
 #[group(multiple = false)]
+#[expect(clippy::struct_field_names, reason = "their names are the flags'")]
 struct AutoSyncArguments {
     /// Hours between automatic runs of its Items; for production and sandbox applications.
     #[arg(long, value_parser = ["8", "12", "24"])]

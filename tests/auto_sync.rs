@@ -182,7 +182,7 @@ async fn an_automatic_run_is_told_like_any_other() {
         assert!(told.contains(&"item/login_succeeded".to_owned()));
         assert_eq!(told.last().map(String::as_str), Some("item/updated"));
         let data = test
-            .data("query($id: ID!) { events(last: null, first: 200, filter: { itemId: $id, types: [ITEM_UPDATED] }) { nodes { triggeredBy } } }", json!({ "id": id }))
+            .data("query($id: ID!) { events(first: 200, filter: { itemId: $id, types: [ITEM_UPDATED] }) { nodes { triggeredBy } } }", json!({ "id": id }))
             .await;
         assert_eq!(data["events"]["nodes"], json!([{ "triggeredBy": "SYNC" }]));
     })

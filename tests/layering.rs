@@ -53,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "app",
             "clock",
+            "config",
             "connector",
             "db",
             "error",

@@ -11,6 +11,7 @@ mod layering;
 mod listen;
 mod merge;
 mod paused;
+mod plans;
 mod privacy;
 mod rows;
 mod schema;

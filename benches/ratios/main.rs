@@ -17,6 +17,7 @@ mod graph;
 mod hostile;
 mod merge;
 mod process;
+mod schedule;
 mod sockets;
 
 use std::time::Instant;
@@ -36,6 +37,9 @@ use uuid::Uuid;
 /// The binary's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What every node of a benchmark opens its database with.
+const MASTER_KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=";
 
 const ITEMS: i32 = 2_000;
 const ACCOUNTS_PER_ITEM: i32 = 3;
@@ -111,6 +115,12 @@ async fn main() {
     if wants("memory") {
         events::memory().await;
     }
+    if wants("claiming") {
+        schedule::claiming(&bench).await;
+    }
+    if wants("executions") {
+        schedule::executions(&bench).await;
+    }
     if wants("process") {
         process::start();
     }
@@ -156,7 +166,9 @@ impl Bench {
             "--database-url",
             url,
             "--master-key",
-            "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=",
+            MASTER_KEY,
+            "--connector-limits",
+            "",
             "--sandbox-step-ms",
             "0",
             "--webhook-allow-networks",

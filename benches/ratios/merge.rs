@@ -41,6 +41,7 @@ pub async fn merging(app: &App, application: Uuid) {
             connector_id: 0,
             triggered_by: TriggeredBy::Client,
             status: ExecutionStatus::Merging,
+            resumes_auto_sync: false,
             first_run: true,
             products: json!([Product::Accounts, Product::Transactions]),
             steps: json!([]),

@@ -28,7 +28,7 @@ const WINDOW: usize = 512;
 const MOST: usize = 64;
 /// This part of a node's executions at once is left to those that somebody waits for.
 const RESERVED_PART: usize = 4;
-/// How much later than allowed on average a start may come and the next still be on time.
+/// How far ahead of its time a start may come, where many are allowed.
 const TOLERANCE: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -87,8 +87,8 @@ pub async fn claim(app: &App, turn: &mut Turn, free: usize, slots: usize) -> Res
     lanes.truncate(WINDOW);
     turn.behind = lanes.last().copied().filter(|_| !round);
     let room = Room {
-        all: free.min(MOST),
-        automatic: free.saturating_sub(slots / RESERVED_PART).min(MOST),
+        free,
+        reserved: slots / RESERVED_PART,
     };
     // Looked at first without keeping others from claiming: most of the time there is nothing.
     if !any(app, &lanes, room).await? {
@@ -107,7 +107,7 @@ async fn any(app: &App, lanes: &[Lane], room: Room) -> Result<bool> {
     let (db, now, young) = (&app.db, app.clock.now(), app.young());
     let asked = lane::due_executions(db, db.read(), lanes, now, young, 1).await?;
     Ok(!asked.is_empty()
-        || (room.automatic > 0
+        || (room.automatic(0) > 0
             && !lane::due_items(db, db.read(), lanes, now, 1)
                 .await?
                 .is_empty()))
@@ -118,11 +118,10 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
     let txn = db.begin().await?;
     lane::hold_claim(db, &txn).await?;
     let now = app.clock.now();
-    let asked = lane::due_executions(db, &txn, lanes, now, young, room.all).await?;
-    let automatic = if room.automatic > 0 {
-        lane::due_items(db, &txn, lanes, now, room.automatic).await?
-    } else {
-        Vec::new()
+    let asked = lane::due_executions(db, &txn, lanes, now, young, room.asked()).await?;
+    let automatic = match room.automatic(0) {
+        0 => Vec::new(),
+        most => lane::due_items(db, &txn, lanes, now, most).await?,
     };
     let mut share = Share::new(
         &app.config.connector_limits,
@@ -131,12 +130,11 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         now,
     );
     let mut taken = Vec::new();
-    let chosen = share.choose(asked, room.all);
+    let chosen = share.choose(asked, room.asked());
     if !chosen.is_empty() {
         taken = lane::take_executions(db, &txn, &chosen, now, lease, young).await?;
     }
-    let room = room.automatic.min(room.all - chosen.len());
-    let chosen = share.choose(automatic, room);
+    let chosen = share.choose(automatic, room.automatic(chosen.len()));
     if !chosen.is_empty() {
         let items = lane::take_items(db, &txn, &chosen, now).await?;
         taken.extend(item::auto_sync::start(&txn, app, items, now.plus(lease)).await?);
@@ -150,8 +148,22 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
 /// How much a node may take.
 #[derive(Clone, Copy, Debug)]
 struct Room {
-    all: usize,
-    automatic: usize,
+    /// Executions that it could begin now.
+    free: usize,
+    /// Of these, left to those that somebody waits for.
+    reserved: usize,
+}
+
+impl Room {
+    /// For what has been asked for.
+    fn asked(self) -> usize {
+        self.free.min(MOST)
+    }
+
+    /// For automatic runs, beside so many others.
+    fn automatic(self, others: usize) -> usize {
+        self.free.saturating_sub(others + self.reserved).min(MOST)
+    }
 }
 
 /// What may be taken yet, given what runs everywhere.
@@ -255,7 +267,7 @@ impl<'a> Share<'a> {
     }
 }
 
-/// Starts so far apart that no minute sees more than it may, also when some come together after a pause.
+/// Starts so far apart that no minute sees more than it may. Where they are closer than claims are, some come together.
 struct Pace {
     apart: Duration,
     tolerance: Duration,
@@ -263,15 +275,17 @@ struct Pace {
 
 impl Pace {
     fn of(per_minute: u32) -> Self {
-        match per_minute {
-            0 | 1 => Self {
-                apart: MINUTE,
+        let apart = MINUTE / per_minute.max(1);
+        if apart >= TOLERANCE {
+            return Self {
+                apart,
                 tolerance: Duration::ZERO,
-            },
-            more => Self {
-                apart: (MINUTE + TOLERANCE) / (more - 1),
-                tolerance: TOLERANCE,
-            },
+            };
+        }
+        // As many as come together at first are missing between the others.
+        Self {
+            apart: (MINUTE + TOLERANCE) / (per_minute - 1),
+            tolerance: TOLERANCE,
         }
     }
 }

@@ -35,7 +35,7 @@ pub async fn on_both(flags: &[&str], test: impl AsyncFn(World)) {
         println!("on {engine:?}");
         let world = World(TestApp::start_with(engine, flags).await);
         world.app.clock.advance(Clock::system().now().since(START));
-        test(world).await;
+        Box::pin(test(world)).await;
     }
 }
 

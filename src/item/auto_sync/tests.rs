@@ -98,6 +98,15 @@ fn failed(code: ExecutionStatus) -> item::Model {
     }
 }
 
+type Case<'a> = (
+    &'static str,
+    &'a KnownApplication,
+    &'a Descriptor,
+    item::Model,
+    State,
+    Option<Timestamp>,
+);
+
 #[test]
 fn every_standing_has_its_time_and_its_reason() {
     let daily = application(Environment::Production, Some(24));
@@ -133,181 +142,39 @@ fn every_standing_has_its_time_and_its_reason() {
     };
     let off = application(Environment::Sandbox, None);
     let development = application(Environment::Development, Some(8));
-    let cases: Vec<(
-        &str,
-        &KnownApplication,
-        &Descriptor,
-        item::Model,
-        State,
-        Option<Timestamp>,
-    )> = vec![
-        (
-            "after a success",
-            &daily,
-            &plain,
-            updated(),
-            State::Scheduled,
-            after_success,
-        ),
-        (
-            "every 90 minutes",
-            &minutes,
-            &plain,
-            updated(),
-            State::Scheduled,
-            Some(NOW.plus(Duration::from_mins(30))),
-        ),
-        (
-            "after a failure",
-            &daily,
-            &plain,
-            retried(0),
-            State::Retrying,
-            after_failure,
-        ),
-        (
-            "after four repetitions",
-            &daily,
-            &plain,
-            retried(4),
-            State::Retrying,
-            after_failure,
-        ),
-        (
-            "repeated in vain",
-            &daily,
-            &plain,
-            item::Model {
-                auto_sync_dropped: Some(AutoSyncDrop::RetriesExhausted),
-                ..retried(5)
-            },
-            State::Dropped,
-            None,
-        ),
-        (
-            "refused",
-            &daily,
-            &plain,
-            failed(ExecutionStatus::InvalidCredentials),
-            State::Dropped,
-            None,
-        ),
-        (
-            // A client's run that failed otherwise does not bring it back.
-            "refused before",
-            &daily,
-            &plain,
-            item::Model {
-                auto_sync_dropped: Some(AutoSyncDrop::LoginError),
-                ..failed(ExecutionStatus::ConnectionError)
-            },
-            State::Dropped,
-            None,
-        ),
-        (
-            "turned off",
-            &daily,
-            &plain,
-            of(&|item| item.auto_sync_disabled_at = Some(NOW)),
-            State::Disabled,
-            None,
-        ),
-        (
-            "running",
-            &daily,
-            &plain,
-            of(&|item| item.execution_status = ExecutionStatus::Merging),
-            State::Running,
-            None,
-        ),
-        (
-            "consent ended",
-            &daily,
-            &plain,
-            of(&|item| item.consent_expires_at = Some(NOW)),
-            State::Dropped,
-            None,
-        ),
-        (
-            "consent ends before the next run",
-            &daily,
-            &plain,
-            of(&|item| item.consent_expires_at = after_success),
-            State::Dropped,
-            None,
-        ),
-        (
-            "consent ends after it",
-            &daily,
-            &plain,
-            of(&|item| item.consent_expires_at = Some(NOW.plus(DAY))),
-            State::Scheduled,
-            after_success,
-        ),
-        (
-            "one-step MFA",
-            &daily,
-            &one_step,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "two-step MFA",
-            &daily,
-            &two_step,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "a trusted device",
-            &daily,
-            &trusting,
-            updated(),
-            State::Scheduled,
-            after_success,
-        ),
-        (
-            "a file",
-            &daily,
-            &file,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "nothing kept",
-            &daily,
-            &plain,
-            of(&|item| item.credentials = None),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "no interval",
-            &off,
-            &plain,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "development",
-            &development,
-            &plain,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
-        (
-            "a disabled application",
-            &disabled,
-            &plain,
-            updated(),
-            State::NotAvailable,
-            None,
-        ),
+    let refused_before = item::Model {
+        auto_sync_dropped: Some(AutoSyncDrop::LoginError),
+        ..failed(ExecutionStatus::ConnectionError)
+    };
+    let in_vain = item::Model {
+        auto_sync_dropped: Some(AutoSyncDrop::RetriesExhausted),
+        ..retried(5)
+    };
+    let consent = |ends| of(&|item| item.consent_expires_at = ends);
+    let in_half_an_hour = Some(NOW.plus(Duration::from_mins(30)));
+    #[rustfmt::skip]
+    let cases: Vec<Case<'_>> = vec![
+        ("after a success", &daily, &plain, updated(), State::Scheduled, after_success),
+        ("every 90 minutes", &minutes, &plain, updated(), State::Scheduled, in_half_an_hour),
+        ("after a failure", &daily, &plain, retried(0), State::Retrying, after_failure),
+        ("after four repetitions", &daily, &plain, retried(4), State::Retrying, after_failure),
+        ("repeated in vain", &daily, &plain, in_vain, State::Dropped, None),
+        ("refused", &daily, &plain, failed(ExecutionStatus::InvalidCredentials), State::Dropped, None),
+        // A client's run that failed otherwise does not bring it back.
+        ("refused before", &daily, &plain, refused_before, State::Dropped, None),
+        ("turned off", &daily, &plain, of(&|item| item.auto_sync_disabled_at = Some(NOW)), State::Disabled, None),
+        ("running", &daily, &plain, of(&|item| item.execution_status = ExecutionStatus::Merging), State::Running, None),
+        ("a consent that has ended", &daily, &plain, consent(Some(NOW)), State::Dropped, None),
+        ("one that ends before the next run", &daily, &plain, consent(after_success), State::Dropped, None),
+        ("one that ends after it", &daily, &plain, consent(Some(NOW.plus(DAY))), State::Scheduled, after_success),
+        ("one-step MFA", &daily, &one_step, updated(), State::NotAvailable, None),
+        ("two-step MFA", &daily, &two_step, updated(), State::NotAvailable, None),
+        ("a trusted device", &daily, &trusting, updated(), State::Scheduled, after_success),
+        ("a file", &daily, &file, updated(), State::NotAvailable, None),
+        ("nothing kept", &daily, &plain, of(&|item| item.credentials = None), State::NotAvailable, None),
+        ("no interval", &off, &plain, updated(), State::NotAvailable, None),
+        ("development", &development, &plain, updated(), State::NotAvailable, None),
+        ("a disabled application", &disabled, &plain, updated(), State::NotAvailable, None),
     ];
     for (name, application, form, item, state, next_at) in cases {
         let standing = judge(Some(application), form, &item, NOW);
