@@ -20,6 +20,7 @@ pub mod identity;
 pub mod item;
 pub mod kind;
 pub mod meta;
+pub mod secret_guess;
 pub mod staged_document;
 pub mod staged_transaction;
 pub mod system_key;

@@ -11,6 +11,7 @@ mod m20261125_000002_extend_deliveries;
 mod m20261125_000003_create_changes;
 mod m20261126_000002_index_deliveries_without_items;
 mod m20261127_000001_add_auto_sync;
+mod m20261127_000003_create_secret_guesses;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_create_changes::Migration),
             Box::new(m20261126_000002_index_deliveries_without_items::Migration),
             Box::new(m20261127_000001_add_auto_sync::Migration),
+            Box::new(m20261127_000003_create_secret_guesses::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@
 //! read again every few seconds, so that disabling one or revoking its tokens takes effect on every node soon.
 
 pub mod application;
-mod attempts;
+pub mod attempts;
 pub mod token;
 
 use std::{

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use super::{ConnectToken, Principal, PrincipalKind};
+use super::{ConnectToken, Principal, PrincipalKind, attempts};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -94,7 +94,7 @@ pub async fn create_api_key(
     client_secret: &str,
 ) -> Result<Issued> {
     let now = app.clock.now();
-    app.attempts.check(address, now)?;
+    attempts::check(app, address, now).await?;
     let row = match Uuid::parse_str(client_id) {
         Ok(id) => {
             application::Entity::find_by_id(id)
@@ -106,7 +106,7 @@ pub async fn create_api_key(
     let hash = row.as_ref().map_or(&[0; 32][..], |row| &row.secret_hash);
     let matches = app.vault.secret_matches(client_secret, hash);
     let Some(row) = row.filter(|row| matches && row.disabled_at.is_none()) else {
-        app.attempts.failed(address, now);
+        attempts::failed(app, address, now).await?;
         return Err(Error::Unauthenticated(
             "wrong client id or secret, or the application is disabled",
         ));

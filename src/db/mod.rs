@@ -9,6 +9,7 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod execution;
+pub mod guess;
 pub mod item;
 pub mod lane;
 pub mod merge;
