@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Applications, Attempts},
+    bus::{self, Bus, Worker},
     clock::{Clock, Rng, Timestamp},
     config::{Config, sqlite_path},
     connector::Registry,
@@ -62,11 +63,14 @@ pub struct Parts {
     pub egress: egress::Client,
     /// Which log this is; a restored backup has another.
     pub log_id: Uuid,
-    /// Hints to the workers of this node.
+    /// What this node and the others tell each other.
+    pub bus: Arc<Bus>,
+    /// Hints to the workers of this node, and the others'.
     pub wakes: Wakes,
     /// Moves at every beat, after the applications have been read again.
     pub beat: watch::Sender<u64>,
     started_at: Timestamp,
+    severed: watch::Sender<()>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -80,9 +84,8 @@ impl Deref for App {
 }
 
 /// Hints that there is something to do. They may be lost; the workers look by themselves at a slow beat.
-#[derive(Default)]
 pub struct Wakes {
-    /// Events were committed.
+    /// Events were committed. Only this node's: each publishes what it has committed, and looks for the others' at its beat.
     pub relay: Wake,
     /// Executions are due.
     pub sync: Wake,
@@ -92,20 +95,48 @@ pub struct Wakes {
     pub purge: Wake,
 }
 
-/// A hint to one worker.
-#[derive(Default)]
-pub struct Wake(Notify);
+impl Wakes {
+    fn new(bus: &Arc<Bus>) -> Self {
+        let everywhere = |worker| Wake {
+            here: Notify::new(),
+            elsewhere: Some((bus.clone(), worker)),
+        };
+        Self {
+            relay: Wake {
+                here: Notify::new(),
+                elsewhere: None,
+            },
+            sync: everywhere(Worker::Sync),
+            delivery: everywhere(Worker::Delivery),
+            purge: everywhere(Worker::Purge),
+        }
+    }
+}
+
+/// A hint to one worker, on this node and on those that its work may also be done by.
+pub struct Wake {
+    here: Notify,
+    elsewhere: Option<(Arc<Bus>, Worker)>,
+}
 
 impl Wake {
-    /// Gives the hint.
+    /// Gives the hint, after what it tells of has been committed: at once here, soon elsewhere.
     pub fn notify(&self) {
-        self.0.notify_one();
+        self.here();
+        if let Some((bus, worker)) = &self.elsewhere {
+            bus.wake(*worker);
+        }
+    }
+
+    /// Gives it on this node only.
+    pub fn here(&self) {
+        self.here.notify_one();
     }
 
     /// Returns at the next hint, after `beat`, or when the node stops.
     pub async fn wait(&self, app: &App, beat: Duration) {
         tokio::select! {
-            () = self.0.notified() => {}
+            () = self.here.notified() => {}
             () = tokio::time::sleep(beat) => {}
             () = app.stopping() => {}
         }
@@ -147,6 +178,7 @@ impl App {
         let applications = Applications::default();
         applications.refresh(&db).await?;
         let started_at = clock.now();
+        let bus = Bus::new(rng.id(started_at), &config);
         Ok(Self(Arc::new(Parts {
             attempts: Attempts::new(config.secret_attempts_per_minute),
             egress: egress::Client::new(egress::Policy::new(config.webhook_allow_networks.clone()))
@@ -161,9 +193,11 @@ impl App {
             feed: Feed::default(),
             tails: webhook::tail::Tails::default(),
             log_id,
-            wakes: Wakes::default(),
+            wakes: Wakes::new(&bus),
+            bus,
             beat: watch::Sender::new(0),
             started_at,
+            severed: watch::Sender::new(()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })))
@@ -171,17 +205,43 @@ impl App {
 
     /// Starts the loops that the node's roles ask for.
     pub fn start(&self) {
-        self.spawn(beat(self.clone()));
-        self.spawn(event::relay::run(self.clone()));
+        bus::start(self);
+        self.keep_up(beat);
+        self.keep_up(event::relay::run);
         if self.config.api {
-            self.spawn(event::feed::run(self.clone()));
+            self.keep_up(event::feed::run);
         }
         if self.config.worker {
-            self.spawn(sync::run(self.clone()));
-            self.spawn(item::purge::run(self.clone()));
-            self.spawn(item::upkeep::run(self.clone()));
-            self.spawn(event::retention::run(self.clone()));
-            self.spawn(webhook::delivery::run(self.clone()));
+            self.keep_up(sync::run);
+            self.keep_up(item::purge::run);
+            self.keep_up(item::upkeep::run);
+            self.keep_up(event::retention::run);
+            self.keep_up(webhook::delivery::run);
+        }
+    }
+
+    /// Runs a loop in the background, from its beginning again whenever what waits for the database has been given up.
+    fn keep_up<F: Future<Output = ()> + Send + 'static>(&self, run: fn(Self) -> F) {
+        let app = self.clone();
+        self.spawn(async move {
+            while app.running() {
+                app.unless_severed(run(app.clone())).await;
+            }
+        });
+    }
+
+    /// Gives up whatever waits for the database, as if the node had been killed there: the connections that it waited on
+    /// are closed.
+    pub fn sever(&self) {
+        self.severed.send_replace(());
+    }
+
+    /// What some work comes to; `None` when it is given up because the database has not answered for long.
+    pub async fn unless_severed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut severed = self.severed.subscribe();
+        tokio::select! {
+            done = work => Some(done),
+            _ = severed.changed() => None,
         }
     }
 
@@ -195,7 +255,12 @@ impl App {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.tasks.spawn(work).await.map_err(Error::internal)?
+        let app = self.clone();
+        let task = async move {
+            let done = app.unless_severed(work).await;
+            done.unwrap_or_else(|| Err(Error::internal("the database does not answer")))
+        };
+        self.tasks.spawn(task).await.map_err(Error::internal)?
     }
 
     /// Whether the node has only just started.
@@ -239,6 +304,7 @@ async fn beat(app: App) {
     while app.running() {
         tokio::select! {
             () = tokio::time::sleep(BEAT) => {}
+            () = app.bus.renewal() => {}
             () = app.stopping() => return,
         }
         beats = beats.wrapping_add(1);

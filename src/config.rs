@@ -49,6 +49,12 @@ pub struct Settings {
     /// File with the master key, one key a line, the first is current; readable by its owner alone. Over embedded SQLite it defaults to master.key beside the database and is created when missing.
     #[arg(long, env = "PONTE_MASTER_KEY_FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
+    /// NATS, over PostgreSQL: nats://USER:PASSWORD@HOST:PORT or tls://…, several separated by commas. Carries wake-ups and events between nodes; the same for all of them. Without it PostgreSQL does.
+    #[arg(long, env = "PONTE_NATS_URL", hide_env_values = true, global = true)]
+    pub nats_url: Option<String>,
+    /// File with NATS credentials (.creds), when they are not in the URL.
+    #[arg(long, env = "PONTE_NATS_CREDENTIALS_FILE", global = true)]
+    pub nats_credentials_file: Option<PathBuf>,
     /// Address under which clients reach Ponte, when it is not the listening one.
     #[arg(long, env = "PONTE_PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
@@ -209,6 +215,10 @@ pub struct Config {
     pub database_connections: u32,
     /// Where the master keys are.
     pub master_key: MasterKeySource,
+    /// NATS, if nodes talk over it.
+    pub nats_url: Option<SecretString>,
+    /// Where credentials for it are, if not in its URL.
+    pub nats_credentials_file: Option<PathBuf>,
     /// Address under which clients reach Ponte.
     pub public_url: Option<Url>,
     /// Whether this node serves the API.
@@ -347,6 +357,13 @@ impl Settings {
                 p,
             ),
             master_key,
+            nats_url: nats(
+                self.nats_url,
+                self.nats_credentials_file.is_some(),
+                embedded,
+                p,
+            ),
+            nats_credentials_file: self.nats_credentials_file,
             public_url: self
                 .public_url
                 .and_then(|text| parsed("--public-url (PONTE_PUBLIC_URL)", &text, p)),
@@ -485,6 +502,41 @@ pub fn sqlite_path(url: &str) -> &str {
     let path = url.strip_prefix("sqlite:").unwrap_or(url);
     let path = path.strip_prefix("//").unwrap_or(path);
     path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// Where NATS is. Says nothing of what it was given: there may be a password in it.
+fn nats(
+    url: Option<String>,
+    credentials: bool,
+    embedded: bool,
+    problems: &mut Vec<String>,
+) -> Option<SecretString> {
+    const NAME: &str = "--nats-url (PONTE_NATS_URL)";
+    let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
+        if credentials {
+            problems.push(
+                "--nats-credentials-file (PONTE_NATS_CREDENTIALS_FILE): give --nats-url too"
+                    .to_owned(),
+            );
+        }
+        return None;
+    };
+    let fits = |url: &str| {
+        Url::parse(url.trim()).is_ok_and(|url| {
+            matches!(url.scheme(), "nats" | "tls") && url.has_host() && url.query().is_none()
+        })
+    };
+    if !url.split(',').all(fits) {
+        problems.push(format!(
+            "{NAME}: begin with nats:// or tls://, then the host"
+        ));
+    }
+    if embedded {
+        problems.push(format!(
+            "{NAME}: only over PostgreSQL; over embedded SQLite there is one node"
+        ));
+    }
+    Some(url.into())
 }
 
 fn parsed<T: FromStr<Err: Display>>(

@@ -7,6 +7,7 @@ use entity::kind::Environment;
 use ponte::{
     app::{self, App},
     auth::application::{Created, Interval, Operator},
+    bus,
     clock::{Clock, Rng},
     config::{Config, MasterKeySource, Settings, sqlite_path},
     connector::Registry,
@@ -342,7 +343,17 @@ async fn open(config: Config) -> Result<App> {
 
 async fn on_applications(command: ApplicationCommand, config: Config) -> Result<()> {
     let app = open(config).await?;
-    let operator = operator(&app);
+    let lists = matches!(command, ApplicationCommand::List { .. });
+    operate(&app, command).await?;
+    if !lists && let Err(error) = bus::tell_of_applications(&app).await {
+        // They find out by themselves.
+        error.log("hint");
+    }
+    Ok(())
+}
+
+async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
+    let operator = operator(app);
     match command {
         ApplicationCommand::Create {
             name,

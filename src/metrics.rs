@@ -63,6 +63,26 @@ pub fn install() {
             "ponte_events_unpublished",
             "Committed events without a position."
         );
+        describe_gauge!(
+            "ponte_bus_connected",
+            "Whether other nodes are heard, by way: postgres, and nats when it is set."
+        );
+        describe_counter!(
+            "ponte_bus_hints_given_total",
+            "Hints given to other nodes, by way."
+        );
+        describe_counter!(
+            "ponte_bus_hints_heard_total",
+            "Hints heard from other nodes."
+        );
+        describe_counter!(
+            "ponte_bus_refused_total",
+            "Messages on NATS that no node of this database has sent."
+        );
+        describe_counter!(
+            "ponte_feed_events_total",
+            "Events that followers on this node waited for, by source: bus (handed over) or log (read)."
+        );
         describe_gauge!("ponte_subscriptions", "Open subscriptions on this node.");
         describe_gauge!("ponte_sockets", "Open WebSockets on this node.");
         Some(handle)
@@ -96,6 +116,43 @@ pub fn events_published(count: usize) {
 /// Counts an attempt of a delivery.
 pub fn delivery_attempt(result: &'static str) {
     counter!("ponte_delivery_attempts_total", "result" => result).increment(1);
+}
+
+/// A way between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Way {
+    /// LISTEN and NOTIFY.
+    Postgres,
+    /// NATS.
+    Nats,
+}
+
+/// Shows whether other nodes are heard.
+pub fn bus_connected(way: Way, connected: bool) {
+    let way: &'static str = way.into();
+    gauge!("ponte_bus_connected", "way" => way).set(f64::from(u8::from(connected)));
+}
+
+/// Counts a hint that was given.
+pub fn hint_given(way: Way) {
+    let way: &'static str = way.into();
+    counter!("ponte_bus_hints_given_total", "way" => way).increment(1);
+}
+
+/// Counts a hint that was heard.
+pub fn hint_heard() {
+    counter!("ponte_bus_hints_heard_total").increment(1);
+}
+
+/// Counts a message that is not ours.
+pub fn bus_refused() {
+    counter!("ponte_bus_refused_total").increment(1);
+}
+
+/// Counts events that were put before followers.
+pub fn feed_events(source: &'static str, count: usize) {
+    counter!("ponte_feed_events_total", "source" => source).increment(count as u64);
 }
 
 /// Moves the number of open subscriptions.

@@ -16,7 +16,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("db", &["clock", "connector", "error", "metrics"]),
     ("vault", &["clock", "config", "db", "error"]),
     ("connector", &["clock", "error", "money"]),
-    ("event", &["app", "auth", "clock", "db", "error", "metrics"]),
+    ("bus", &["app", "config", "db", "error", "metrics"]),
+    (
+        "event",
+        &["app", "auth", "bus", "clock", "db", "error", "metrics"],
+    ),
     (
         "auth",
         &["app", "clock", "db", "error", "item", "vault", "webhook"],
@@ -96,6 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "auth",
+            "bus",
             "clock",
             "config",
             "connector",
@@ -115,6 +120,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const KEPT_TO: &[(&str, &[&str])] = &[
     ("async_graphql", &["graphql", "http"]),
     ("axum", &["http"]),
+    ("async_nats", &["bus"]),
     ("reqwest", &["listen", "webhook"]),
     ("jsonwebtoken", &["auth"]),
     ("aes_gcm", &["vault"]),

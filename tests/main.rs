@@ -2,6 +2,7 @@
 
 mod auth;
 mod auto_sync;
+mod bus;
 mod changes;
 mod cli;
 mod file;

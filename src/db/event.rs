@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Db, execution::limit_value};
+use super::{Db, Engine, execution::limit_value};
 use crate::{clock::Timestamp, error::Result};
 
 /// Applications with committed events that have no position yet, the longest waiting first.
@@ -23,15 +23,19 @@ pub async fn unpublished_applications(db: &Db) -> Result<Vec<Uuid>> {
 }
 
 /// Gives the oldest unpublished events of an application the next positions, holding its head row, and answers them in
-/// that order.
+/// that order; `None` while somebody else holds it. SQLite's single writer is never held up there.
 pub async fn stamp(
     db: &Db,
     txn: &impl ConnectionTrait,
     application: Uuid,
     limit: u64,
-) -> Result<Vec<event::Model>> {
-    let head =
-        "UPDATE event_head SET position = position WHERE application_id = $1 RETURNING position";
+) -> Result<Option<Vec<event::Model>>> {
+    let head = match db.engine() {
+        Engine::Postgres => {
+            "SELECT position FROM event_head WHERE application_id = $1 FOR UPDATE SKIP LOCKED"
+        }
+        Engine::Sqlite => "SELECT position FROM event_head WHERE application_id = $1",
+    };
     let row = txn
         .query_one_raw(Statement::from_sql_and_values(
             db.backend(),
@@ -40,7 +44,7 @@ pub async fn stamp(
         ))
         .await?;
     let Some(row) = row else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let head: i64 = row.try_get("", "position")?;
     // SQLite takes no `event.*` here, and the batch has columns of the same names.
@@ -73,7 +77,7 @@ pub async fn stamp(
     if let Some(last) = events.last() {
         event_head_to(txn, application, last.position.unwrap_or(head)).await?;
     }
-    Ok(events)
+    Ok(Some(events))
 }
 
 async fn event_head_to(txn: &impl ConnectionTrait, application: Uuid, position: i64) -> Result<()> {

@@ -13,6 +13,7 @@ pub mod guess;
 pub mod item;
 pub mod lane;
 pub mod merge;
+pub mod notify;
 pub mod page;
 pub mod queues;
 pub mod replay;
@@ -36,6 +37,22 @@ use sea_orm::{
 };
 
 use crate::error::{Error, Result};
+
+/// What PostgreSQL is told about every session. A node that stands still, or is cut off, must not hold rows for long: no
+/// transaction of ours idles, and a client that does not answer is given up within seconds.
+const SESSION: [(&str, &str); 7] = [
+    ("idle_in_transaction_session_timeout", "3s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "8s"),
+    // Statements are short; compiling one takes longer than running it.
+    ("jit", "off"),
+    // Or the server remarks on every ROLLBACK after a release that there was nothing to roll back.
+    ("client_min_messages", "error"),
+];
+/// How long a connection that is given back may take to show that it is good.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 const MIGRATION_LOCK: i64 = 7_077_073;
 const KEY_CREATION_LOCK: i64 = 7_077_074;
@@ -181,6 +198,9 @@ impl Db {
             Engine::Sqlite => Ok(Migrator::up(&self.writer, None).await?),
             Engine::Postgres => {
                 let lock = self.begin().await?;
+                // It waits while another connection works.
+                lock.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0")
+                    .await?;
                 self.lock(&lock, MIGRATION_LOCK).await?;
                 Migrator::up(&self.writer, None).await?;
                 lock.commit().await?;
@@ -308,21 +328,17 @@ async fn open_postgres(url: &str, connections: u32) -> Result<DatabaseConnection
         .record_stmt_in_spans(false)
         .acquire_timeout(Duration::from_secs(10))
         .set_application_name("ponte")
-        .map_sqlx_postgres_opts(|postgres| {
-            postgres.options([
-                ("idle_in_transaction_session_timeout", "60s"),
-                // Statements are short; compiling one takes longer than running it.
-                ("jit", "off"),
-                // Or the server remarks on every ROLLBACK below that there was nothing to roll back.
-                ("client_min_messages", "error"),
-            ])
-        })
+        .map_sqlx_postgres_opts(|postgres| postgres.options(SESSION))
         // A future that is dropped while BEGIN is under way hands back a connection inside an open transaction.
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_release(|connection, _| {
                 Box::pin(async move {
-                    sqlx::Executor::execute(&mut *connection, "ROLLBACK").await?;
-                    Ok(true)
+                    // Behind a firewall that swallows everything, nobody answers; the pool wants its place back.
+                    let done = sqlx::Executor::execute(&mut *connection, "ROLLBACK");
+                    match tokio::time::timeout(RELEASE_PATIENCE, done).await {
+                        Ok(done) => done.map(|_| true),
+                        Err(_) => Err(sqlx::Error::PoolTimedOut),
+                    }
                 })
             })
         });

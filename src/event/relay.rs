@@ -1,10 +1,11 @@
 //! The relay: gives committed events their position and makes the deliveries that match.
 //!
 //! Positions are dense and increasing per application, whatever order transactions commit in, because one transaction
-//! holds the application's head row, stamps the oldest unpublished events and moves the head. Two relays at once are
-//! harmless: the second finds nothing left to do.
+//! holds the application's head row, stamps the oldest unpublished events and moves the head. Every node has a relay, and
+//! whoever comes to a head that another holds passes by and comes back: nobody is elected, so nobody who stands still is in
+//! the way for longer than the database lets its transaction idle.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use entity::{delivery, event, kind::EventType, webhook};
 use sea_orm::{
@@ -17,49 +18,75 @@ use strum::IntoEnumIterator as _;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{app::App, clock::Timestamp, db, error::Result, metrics};
+use crate::{app::App, bus, clock::Timestamp, db, error::Result, metrics};
 
 /// Most events that one transaction publishes.
 const BATCH: u64 = 500;
-/// How often the log is looked at without a hint.
+/// How often the log is looked at without a hint, while no other node is heard.
 const BEAT: Duration = Duration::from_millis(500);
+/// How soon a log is looked at again that another node was publishing.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Publishes until the node stops.
 pub async fn run(app: App) {
     while app.running() {
-        match run_once(&app).await {
-            Ok(0) => app.wakes.relay.wait(&app, BEAT).await,
+        match look(&app).await {
+            Ok(Done {
+                published: 0,
+                passed: 0,
+            }) => {
+                app.wakes.relay.wait(&app, app.bus.beat(BEAT)).await;
+            }
+            // What it publishes may not be all by the time it is done.
+            Ok(Done { published: 0, .. }) => tokio::time::sleep(AGAIN).await,
             Ok(_) => {}
             Err(error) => app.log_and_pause("relay", &error).await,
         }
     }
 }
 
+/// What a look at the log came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Events that were published.
+    pub published: usize,
+    /// Applications that another node was publishing.
+    pub passed: usize,
+}
+
 /// Publishes what is committed and says how many events that were.
 pub async fn run_once(app: &App) -> Result<usize> {
-    let mut published = 0;
+    Ok(look(app).await?.published)
+}
+
+/// Publishes what is committed, passing by the applications that another node is publishing.
+pub async fn look(app: &App) -> Result<Done> {
+    let mut done = Done::default();
     for application in db::event::unpublished_applications(&app.db).await? {
         loop {
-            let count = publish(app, application).await?;
-            published += count;
-            if count > 0 {
-                app.feed.wake(application);
-            }
+            let Some(count) = publish(app, application).await? else {
+                done.passed += 1;
+                break;
+            };
+            done.published += count;
             if count < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 break;
             }
         }
     }
-    Ok(published)
+    Ok(done)
 }
 
-async fn publish(app: &App, application: Uuid) -> Result<usize> {
+/// Publishes some events of an application, and says how many; `None` while another node does.
+async fn publish(app: &App, application: Uuid) -> Result<Option<usize>> {
     let app = app.clone();
     let task = app.clone();
     app.unit(async move {
         let app = task;
         let txn = app.db.begin().await?;
-        let events = db::event::stamp(&app.db, &txn, application, BATCH).await?;
+        let Some(events) = db::event::stamp(&app.db, &txn, application, BATCH).await? else {
+            return Ok(None);
+        };
         if !events.is_empty() && deliver(&app, &txn, application, &events).await? > 0 {
             txn.commit().await?;
             app.wakes.delivery.notify();
@@ -67,8 +94,14 @@ async fn publish(app: &App, application: Uuid) -> Result<usize> {
         } else {
             txn.commit().await?;
         }
-        metrics::events_published(events.len());
-        Ok(events.len())
+        let count = events.len();
+        metrics::events_published(count);
+        bus::published(
+            &app,
+            application,
+            events.into_iter().map(Arc::new).collect(),
+        );
+        Ok(Some(count))
     })
     .await
 }

@@ -8,6 +8,8 @@
     reason = "tests are configured by variables"
 )]
 
+pub mod nats;
+pub mod proxy;
 pub mod receiver;
 pub mod scripted;
 pub mod server;
@@ -53,6 +55,7 @@ pub struct TestApp {
     pub owner: Created,
     /// Its API key's principal.
     pub principal: Principal,
+    url: String,
     _database: TestDatabase,
 }
 
@@ -224,8 +227,31 @@ impl TestApp {
             app,
             owner,
             principal,
+            url,
             _database: database,
         }
+    }
+
+    /// Another node over the same database, by the same clock. Its end is the test's business.
+    pub async fn another(&self, flags: &[&str]) -> App {
+        self.another_over(&self.url, flags).await
+    }
+
+    /// The same, by another way to the database.
+    pub async fn another_over(&self, url: &str, flags: &[&str]) -> App {
+        App::open(
+            settings(url, flags),
+            self.app.clock.clone(),
+            Rng::seeded(NODES.fetch_add(1, Ordering::Relaxed)),
+            Registry::builtin(),
+        )
+        .await
+        .expect("another node")
+    }
+
+    /// Where its database is.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Moves time on.

@@ -10,7 +10,10 @@ mod place;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,13 +31,14 @@ use crate::{
     app::App,
     auth::{Principal, PrincipalKind},
     error::Result,
+    metrics,
 };
 
 /// Events that a ring keeps.
 const RING: usize = 512;
 /// Events that one read of the log brings.
 const READ: u64 = 200;
-/// How often the log is looked at without a hint.
+/// How often the log is looked at without a hint, while no other node is heard.
 const BEAT: Duration = Duration::from_millis(500);
 
 /// Which part of an application's log is followed.
@@ -229,6 +233,7 @@ pub struct Feed {
     followed: Mutex<HashMap<Uuid, Followed>>,
     dirty: Mutex<HashSet<Uuid>>,
     hint: tokio::sync::Notify,
+    reads: AtomicU64,
 }
 
 impl Feed {
@@ -239,6 +244,51 @@ impl Feed {
             .expect("no panic while hinting")
             .insert(application);
         self.hint.notify_one();
+    }
+
+    /// Says that any log may have grown.
+    pub fn wake_all(&self) {
+        self.mark_all();
+        self.hint.notify_one();
+    }
+
+    /// Whether anybody on this node follows an application.
+    pub fn follows(&self, application: Uuid) -> bool {
+        self.followed
+            .lock()
+            .expect("no panic while following")
+            .contains_key(&application)
+    }
+
+    /// Takes events of an application, in their order, that were published just now. What continues what followers have is
+    /// put before them at once, what they have already is passed over, and a gap is filled from the log.
+    pub fn offer(&self, application: Uuid, events: &[Arc<event::Model>]) {
+        let mut followed = self.followed.lock().expect("no panic while following");
+        let Some(one) = followed.get_mut(&application) else {
+            return;
+        };
+        let before = one.position;
+        let mut gap = false;
+        for event in events {
+            let position = event.position.unwrap_or_default();
+            if position == one.position + 1 {
+                one.push(event);
+            } else if position > one.position {
+                gap = true;
+                break;
+            }
+        }
+        let count = usize::try_from(one.position - before).unwrap_or_default();
+        drop(followed);
+        metrics::feed_events("bus", count);
+        if gap {
+            self.wake(application);
+        }
+    }
+
+    /// How often this node has read a log for its followers.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// Number of scopes followed on this node.
@@ -313,7 +363,7 @@ pub async fn run(app: App) {
         }
         tokio::select! {
             () = app.feed.hint.notified() => {}
-            () = tokio::time::sleep(BEAT) => app.feed.mark_all(),
+            () = tokio::time::sleep(app.bus.beat(BEAT)) => app.feed.mark_all(),
             () = app.stopping() => {}
         }
     }
@@ -355,8 +405,10 @@ pub async fn run_once(app: &App) -> Result<()> {
             token: None,
         };
         while position < head.position {
+            app.feed.reads.fetch_add(1, Ordering::Relaxed);
             let events =
                 log::after(&app.db, &scope, &log::Filter::default(), position, READ).await?;
+            metrics::feed_events("log", events.len());
             let Some(last) = events.last().and_then(|event| event.position) else {
                 break;
             };
