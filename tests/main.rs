@@ -5,6 +5,7 @@ mod auto_sync;
 mod bus;
 mod changes;
 mod cli;
+mod cluster;
 mod file;
 mod follow;
 mod graph;

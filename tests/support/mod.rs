@@ -9,6 +9,7 @@
 )]
 
 pub mod nats;
+pub mod postgres;
 pub mod proxy;
 pub mod receiver;
 pub mod scripted;
