@@ -114,6 +114,8 @@ impl Wake {
 
 impl App {
     /// Opens the database, migrates it if the settings say so, opens the vault. Starts no work.
+    ///
+    /// Refuses a database whose schema is newer than this binary, or older and not to be migrated.
     pub async fn open(
         config: Config,
         clock: Clock,
@@ -138,6 +140,8 @@ impl App {
         let db = Db::connect(url, config.database_connections).await?;
         if config.migrate {
             db.migrate().await?;
+        } else {
+            db.schema().await?.check_current()?;
         }
         if let Some(time) = db.server_time().await? {
             clock.follow(time);

@@ -464,6 +464,7 @@ async fn rotate(config: Config, output: &Output) -> Result<()> {
         config.database_connections,
     )
     .await?;
+    db.schema().await?.check_known()?;
     if let MasterKeySource::Missing = config.master_key {
         return Err(Error::internal("no master key is given; nothing to rotate"));
     }

@@ -2,9 +2,10 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
+use ponte::db::Engine;
 use serde_json::Value;
 
-use crate::support::server::Server;
+use crate::support::{TestDatabase, server::Server};
 
 fn ponte(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ponte"));
@@ -67,13 +68,13 @@ fn help_and_schema_touch_nothing() {
     );
 }
 
-#[test]
-fn a_server_database_needs_its_master_key() {
+#[tokio::test]
+async fn a_server_database_needs_its_master_key() {
     let folder = tempfile::tempdir().expect("a folder");
+    let (_database, url) = TestDatabase::create(Engine::Postgres).await;
     let output = ponte(folder.path())
-        .env("PONTE_DATABASE_URL", crate::support::postgres_url())
+        .env("PONTE_DATABASE_URL", url)
         .args(["application", "list"])
-        .env("PONTE_MIGRATE", "false")
         .output()
         .expect("it runs");
     assert!(!output.status.success());

@@ -19,5 +19,6 @@ mod storm;
 mod support;
 mod sync;
 mod transport;
+mod upgrade;
 mod vault;
 mod webhook;

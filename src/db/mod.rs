@@ -16,6 +16,7 @@ pub mod page;
 pub mod queues;
 pub mod replay;
 pub mod row;
+pub mod schema;
 pub mod tail;
 
 use std::{
@@ -27,7 +28,6 @@ use std::{
 };
 
 use entity::time::Timestamp;
-use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions,
@@ -36,7 +36,6 @@ use sea_orm::{
 
 use crate::error::{Error, Result};
 
-const MIGRATION_LOCK: i64 = 7_077_073;
 const KEY_CREATION_LOCK: i64 = 7_077_074;
 const CLAIM_LOCK: i64 = 7_077_075;
 
@@ -171,21 +170,6 @@ impl Db {
     /// How many statements have been sent so far.
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
-    }
-
-    /// Applies outstanding migrations, one node at a time.
-    pub async fn migrate(&self) -> Result<()> {
-        match self.engine {
-            // The schema changes of SQLite run on the single writer; a second process waits for its lock.
-            Engine::Sqlite => Ok(Migrator::up(&self.writer, None).await?),
-            Engine::Postgres => {
-                let lock = self.begin().await?;
-                self.lock(&lock, MIGRATION_LOCK).await?;
-                Migrator::up(&self.writer, None).await?;
-                lock.commit().await?;
-                Ok(())
-            }
-        }
     }
 
     /// Empties SQLite's write-ahead log, so that nothing that was deleted stays in it; `false` while somebody still
