@@ -2,10 +2,12 @@
 
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod db;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod graphql;
@@ -15,6 +17,7 @@ pub mod listen;
 pub mod metrics;
 pub mod money;
 pub mod product;
+pub mod ready;
 pub mod sync;
 pub mod vault;
 pub mod webhook;

@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use ponte::db::Engine;
+use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 
 use crate::support::{TestDatabase, server::Server};
@@ -148,4 +149,35 @@ async fn commands_work_beside_a_running_server_and_answer_one_line_of_json() {
         .expect("it runs");
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("another ponte"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_by_the_command_whether_it_can_serve() {
+    let (_database, url) = TestDatabase::create(Engine::Postgres).await;
+    let mut server = Server::start(Some(&url), &["--log", "warn"]).await;
+    let ready = |server: &Server| server.command(&["ready"]).output().expect("it runs");
+    assert!(ready(&server).status.success());
+    drop_database(&url).await;
+    let output = ready(&server);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("503"), "{told}");
+    assert!(told.contains("the database does not answer"), "{told}");
+    server.kill();
+    let output = ready(&server);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("does not answer"), "{told}");
+}
+
+/// Takes a database away from those who use it.
+async fn drop_database(url: &str) {
+    let (_, name) = url.rsplit_once('/').expect("a name");
+    let connection = sea_orm::Database::connect(crate::support::postgres_url())
+        .await
+        .expect("the server answers");
+    connection
+        .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .await
+        .expect("it is ours");
 }

@@ -92,10 +92,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("listen", &["clock", "webhook"]),
+    ("backup", &["clock", "config", "db", "error"]),
+    ("ready", &["config", "error"]),
+    (
+        "doctor",
+        &[
+            "backup", "clock", "config", "db", "error", "metrics", "vault",
+        ],
+    ),
     (
         "app",
         &[
             "auth",
+            "backup",
             "clock",
             "config",
             "connector",
@@ -120,6 +129,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("aes_gcm", &["vault"]),
     ("aws_lc_rs", &["webhook"]),
     ("sqlx", &["db"]),
+    ("rustix", &["doctor"]),
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

@@ -2,8 +2,10 @@
 
 mod auth;
 mod auto_sync;
+mod backup;
 mod changes;
 mod cli;
+mod doctor;
 mod file;
 mod follow;
 mod graph;

@@ -5,10 +5,12 @@
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
 pub mod attempt;
+pub mod backup;
 pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod execution;
+pub mod inspect;
 pub mod item;
 pub mod lane;
 pub mod merge;
@@ -78,8 +80,8 @@ impl Db {
         let statements = Arc::new(AtomicU64::new(0));
         let (writer, reader) = match engine {
             Engine::Sqlite => {
-                let writer = counted(open_sqlite(url, 1, false).await?, &statements);
-                let reader = counted(open_sqlite(url, connections, true).await?, &statements);
+                let writer = counted(open_sqlite(url, 1, Use::Write).await?, &statements);
+                let reader = counted(open_sqlite(url, connections, Use::Read).await?, &statements);
                 check_sqlite(&writer).await?;
                 (writer, reader)
             }
@@ -225,7 +227,17 @@ fn counted(mut connection: DatabaseConnection, statements: &Arc<AtomicU64>) -> D
     connection
 }
 
-async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<DatabaseConnection> {
+/// What a connection to SQLite is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Write,
+    Read,
+    /// As for reading, of a file that is there and whose journal stays as it is.
+    Inspect,
+}
+
+async fn open_sqlite(url: &str, connections: u32, purpose: Use) -> Result<DatabaseConnection> {
+    let writes = purpose == Use::Write;
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -237,9 +249,13 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
         .max_lifetime(None::<Duration>)
         .map_sqlx_sqlite_opts(move |sqlite| {
             use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            let sqlite = if purpose == Use::Inspect {
+                sqlite
+            } else {
+                sqlite.journal_mode(SqliteJournalMode::Wal)
+            };
             sqlite
-                .create_if_missing(!read_only)
-                .journal_mode(SqliteJournalMode::Wal)
+                .create_if_missing(writes)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .busy_timeout(BUSY_PATIENCE)
@@ -247,13 +263,9 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
                 .pragma("temp_store", "MEMORY")
                 .pragma(
                     "cache_size",
-                    if read_only {
-                        READER_CACHE
-                    } else {
-                        WRITER_CACHE
-                    },
+                    if writes { WRITER_CACHE } else { READER_CACHE },
                 )
-                .pragma("query_only", if read_only { "ON" } else { "OFF" })
+                .pragma("query_only", if writes { "OFF" } else { "ON" })
         });
     Ok(Database::connect(options).await?)
 }
