@@ -12,6 +12,7 @@ mod graph;
 mod layering;
 mod listen;
 mod merge;
+mod operations;
 mod paused;
 mod plans;
 mod privacy;

@@ -226,7 +226,7 @@ fn encryption(server: &Postgres) -> Finding {
         Finding::warn(
             CHECK,
             "accounts and names cross the network in the clear",
-            "let PostgreSQL speak TLS and add ?sslmode=verify-full to PONTE_DATABASE_URL",
+            "let PostgreSQL speak TLS and add ?sslmode=verify-full&sslrootcert=… to PONTE_DATABASE_URL",
         )
     }
 }
