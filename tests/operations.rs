@@ -80,25 +80,22 @@ fn every_setting_and_command_that_is_named_exists() {
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
     {
-        match link.strip_prefix('#') {
-            Some(anchor) => {
-                let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
-                let anchors: Vec<_> = headings
-                    .map(|heading| {
-                        heading
-                            .to_lowercase()
-                            .replace(' ', "-")
-                            .replace(['?', '\''], "")
-                    })
-                    .collect();
-                assert!(anchors.iter().any(|known| known == anchor), "#{anchor}");
-            }
-            None => {
-                let target = Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join("docs")
-                    .join(link);
-                assert!(target.exists(), "{link}");
-            }
+        if let Some(anchor) = link.strip_prefix('#') {
+            let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+            let known = headings
+                .map(|heading| {
+                    heading
+                        .to_lowercase()
+                        .replace(' ', "-")
+                        .replace(['?', '\''], "")
+                })
+                .any(|known| known == anchor);
+            assert!(known, "#{anchor}");
+        } else {
+            let target = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("docs")
+                .join(link);
+            assert!(target.exists(), "{link}");
         }
     }
 }
