@@ -129,12 +129,8 @@ impl App {
             create_folder_of(Path::new(sqlite_path(url)))?;
         }
         let db = Db::connect(url, config.database_connections).await?;
-        if config.migrate {
-            db.migrate().await?;
-        } else {
-            db.schema().await?.check_current()?;
-        }
-        backup::check_no_copy(&db).await?;
+        // Once a start, and large: whoever opens an App should not carry it.
+        Box::pin(prepare(&db, config.migrate)).await?;
         if let Some(time) = db.server_time().await? {
             clock.follow(time);
         }
@@ -228,6 +224,16 @@ impl App {
             () = self.stopping() => {}
         }
     }
+}
+
+/// Brings the schema up to date, or checks that it is, and that the database is one to serve.
+async fn prepare(db: &Db, migrate: bool) -> Result<()> {
+    if migrate {
+        db.migrate().await?;
+    } else {
+        db.schema().await?.check_current()?;
+    }
+    backup::check_no_copy(db).await
 }
 
 /// Makes the folder of a file where it is missing, for its owner alone: an embedded database holds names and amounts.

@@ -516,12 +516,27 @@ async fn examine(config: &Config, output: &Output) -> ExitCode {
     }
 }
 
+/// Fails while nodes are connected to the database; those that have just stopped are given a moment to be gone.
+async fn wait_until_alone(db: &Db) -> Result<()> {
+    const TRIES: u32 = 20;
+    for _ in 0..TRIES {
+        if db::inspect::older_connections(db).await? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(Error::internal(
+        "nodes are connected to this database: stop all of them first",
+    ))
+}
+
 async fn declare_restored(config: &Config, output: &Output) -> Result<()> {
     let _alone = match config.engine {
         Engine::Sqlite => Some(lock_database(config)?),
         Engine::Postgres => None,
     };
     let db = connect(config).await?;
+    wait_until_alone(&db).await?;
     if config.migrate {
         db.migrate().await?;
     } else {

@@ -123,6 +123,10 @@ async fn a_restored_log_is_another_log_on_both_engines() {
         let change = cursors["changes"]["pageInfo"]["endCursor"].clone();
         assert!(before.is_string() && change.is_string(), "{cursors}");
 
+        let (done, _, told) = run(&mut server.command(&["doctor", "--restored"]));
+        assert!(!done, "beside a running server");
+        assert!(told.contains("stop"), "{told}");
+
         // Beside the running server, which goes on and is not what is put back.
         let (_copied, copy) = put_back(&server, engine, &url, folder.path()).await;
         let forgotten = connect(&server).await;

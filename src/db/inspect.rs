@@ -137,6 +137,18 @@ pub async fn postgres(db: &Db) -> Result<Postgres> {
     })
 }
 
+/// How many connections of nodes over this database are older than the one that asks: none, when it is asked first thing
+/// and no node runs. Always none over SQLite, whose lock file tells.
+pub async fn older_connections(db: &Db) -> Result<i64> {
+    if db.engine() == Engine::Sqlite {
+        return Ok(0);
+    }
+    let sql = "SELECT count(*) AS others FROM pg_stat_activity other, pg_stat_activity mine \
+        WHERE mine.pid = pg_backend_pid() AND other.datname = mine.datname \
+        AND other.application_name = mine.application_name AND other.backend_start < mine.backend_start";
+    Ok(db.one_row(sql, vec![]).await?.try_get("", "others")?)
+}
+
 /// A pooler that lends server processes by the transaction gives one to two connections that are open at once.
 async fn shared_process(db: &Db) -> Result<bool> {
     let pool = db.reader.get_postgres_connection_pool();
