@@ -1,6 +1,6 @@
 //! The App: everything a node consists of, its start and its graceful stop.
 
-use std::{future::Future, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use entity::meta;
 use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Applications, Attempts},
+    backup,
     bus::{self, Bus, Worker},
     clock::{Clock, Rng, Timestamp},
     config::{Config, sqlite_path},
@@ -145,6 +146,9 @@ impl Wake {
 
 impl App {
     /// Opens the database, migrates it if the settings say so, opens the vault. Starts no work.
+    ///
+    /// Refuses a database whose schema is newer than this binary, or older and not to be migrated, and a backup that was
+    /// put in place without having been declared restored.
     pub async fn open(
         config: Config,
         clock: Clock,
@@ -153,23 +157,11 @@ impl App {
     ) -> Result<Self> {
         let url = config.database_url.expose_secret();
         if config.engine == Engine::Sqlite {
-            let path = PathBuf::from(sqlite_path(url));
-            if let Some(folder) = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-            {
-                std::fs::create_dir_all(folder).map_err(|error| {
-                    Error::internal(format!(
-                        "cannot create the folder {}: {error}",
-                        folder.display()
-                    ))
-                })?;
-            }
+            create_folder_of(Path::new(sqlite_path(url)))?;
         }
         let db = Db::connect(url, config.database_connections).await?;
-        if config.migrate {
-            db.migrate().await?;
-        }
+        // Once a start, and large: whoever opens an App should not carry it.
+        Box::pin(prepare(&db, config.migrate)).await?;
         if let Some(time) = db.server_time().await? {
             clock.follow(time);
         }
@@ -299,6 +291,39 @@ impl App {
     }
 }
 
+/// Brings the schema up to date, or checks that it is, and that the database is one to serve.
+async fn prepare(db: &Db, migrate: bool) -> Result<()> {
+    if migrate {
+        db.migrate().await?;
+    } else {
+        db.schema().await?.check_current()?;
+    }
+    backup::check_no_copy(db).await
+}
+
+/// Makes the folder of a file where it is missing, for its owner alone: an embedded database holds names and amounts.
+pub fn create_folder_of(file: &Path) -> Result<()> {
+    let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder).map_err(|error| {
+        Error::internal(format!(
+            "cannot create the folder {}: {error}",
+            folder.display()
+        ))
+    })
+}
+
 async fn beat(app: App) {
     let mut beats = 0_u32;
     while app.running() {
@@ -333,9 +358,8 @@ async fn one_beat(app: &App, beats: u32) -> Result<()> {
 }
 
 async fn log_id(db: &Db, clock: &Clock, rng: &Rng) -> Result<Uuid> {
-    const NAME: &str = "log_id";
     let fresh = meta::ActiveModel {
-        name: Set(NAME.to_owned()),
+        name: Set(backup::LOG_ID.to_owned()),
         value: Set(rng.id(clock.now()).to_string()),
     };
     meta::Entity::insert(fresh)
@@ -346,7 +370,9 @@ async fn log_id(db: &Db, clock: &Clock, rng: &Rng) -> Result<Uuid> {
         )
         .exec_without_returning(db.write())
         .await?;
-    let row = meta::Entity::find_by_id(NAME).one(db.write()).await?;
+    let row = meta::Entity::find_by_id(backup::LOG_ID)
+        .one(db.write())
+        .await?;
     row.and_then(|row| Uuid::parse_str(&row.value).ok())
         .ok_or_else(|| Error::internal("the database has no log id"))
 }

@@ -151,6 +151,22 @@ impl Error {
         tracing::error!(place, error = %self, causes = causes.join(": "), "failed");
     }
 
+    /// The error with its causes, for the operator.
+    pub fn in_full(&self) -> String {
+        let (mut text, mut source) = match self {
+            Self::Internal(cause) => (cause.to_string(), cause.source()),
+            other => (other.to_string(), std::error::Error::source(other)),
+        };
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        text
+    }
+
     /// The stable public code.
     pub fn code(&self) -> &'static str {
         match self {

@@ -2,11 +2,13 @@
 
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod db;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod graphql;
@@ -16,6 +18,7 @@ pub mod listen;
 pub mod metrics;
 pub mod money;
 pub mod product;
+pub mod ready;
 pub mod sync;
 pub mod vault;
 pub mod webhook;

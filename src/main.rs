@@ -1,19 +1,25 @@
 //! The command line: settings, commands, wiring.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::kind::Environment;
 use ponte::{
     app::{self, App},
     auth::application::{Created, Interval, Operator},
-    bus,
+    backup, bus,
     clock::{Clock, Rng},
     config::{Config, MasterKeySource, Settings, sqlite_path},
     connector::Registry,
     db::{self, Db, Engine},
+    doctor,
     error::{Error, Result},
-    graphql, http, item, listen, metrics,
+    graphql, http, item, listen, metrics, ready,
     vault::{self, Vault},
 };
 use secrecy::ExposeSecret as _;
@@ -67,6 +73,28 @@ enum Command {
     /// Steer the master key.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Copy the embedded database into a new file, beside a running server.
+    ///
+    /// The master key is not in it: keep that apart, and both somewhere else. PostgreSQL is backed up by its own means.
+    Backup {
+        /// The file, which must not exist yet.
+        file: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Check the deployment with these settings and say what to change: one line for each thing that was looked at.
+    ///
+    /// Works beside running servers and writes nothing. Exits with 1 when something has failed.
+    Doctor {
+        /// Declare that the database was put back from a backup, with all nodes stopped: gives its log a new id, so that
+        /// clients' cursors of before are refused, hands over what was under way, and ends every token. Every call does so again.
+        #[arg(long)]
+        restored: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Ask the node that runs on this machine with these settings whether it can serve; exits with 1 when not.
+    Ready,
 }
 
 #[derive(Subcommand)]
@@ -228,14 +256,14 @@ fn main() -> ExitCode {
     log_to_stderr(&config);
     let outcome = runtime()
         .and_then(|runtime| runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config)));
-    exit(outcome.map(|()| ExitCode::SUCCESS))
+    exit(outcome)
 }
 
 fn exit(outcome: Result<ExitCode>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ponte: {}", chain(&error));
+            eprintln!("ponte: {}", error.in_full());
             ExitCode::FAILURE
         }
     }
@@ -247,26 +275,6 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(Error::internal)
-}
-
-/// An error in full, for the operator.
-fn chain(error: &Error) -> String {
-    let mut text = match error {
-        Error::Internal(source) => source.to_string(),
-        other => other.to_string(),
-    };
-    let mut source = match error {
-        Error::Internal(source) => source.source(),
-        other => std::error::Error::source(other),
-    };
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn log_to_stderr(config: &Config) {
@@ -302,30 +310,34 @@ fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(place, words, "panicked");
 }
 
-async fn run(command: Command, config: Config) -> Result<()> {
+async fn run(command: Command, config: Config) -> Result<ExitCode> {
     match command {
-        Command::Serve => serve(config).await,
-        Command::Schema | Command::Listen(_) => Ok(()),
-        Command::Migrate => {
-            Db::connect(
-                config.database_url.expose_secret(),
-                config.database_connections,
-            )
-            .await?
-            .migrate()
-            .await
-        }
-        Command::Application(command) => on_applications(command, config).await,
+        Command::Serve => serve(config).await?,
+        Command::Schema | Command::Listen(_) => {}
+        Command::Migrate => connect(&config).await?.migrate().await?,
+        Command::Application(command) => on_applications(command, config).await?,
         Command::Item(ItemCommand::Unlock { id, output }) => {
             let app = open(config).await?;
             let item = item::unlock(&app, id).await?;
             answer(&output, &json!({ "id": item.id }), || {
                 format!("Item {} may be updated.", item.id)
             });
-            Ok(())
         }
-        Command::Keys(KeysCommand::Rotate { output }) => rotate(config, &output).await,
+        Command::Keys(KeysCommand::Rotate { output }) => rotate(config, &output).await?,
+        Command::Backup { file, output } => back_up(&config, &file, &output).await?,
+        Command::Doctor {
+            restored: true,
+            output,
+        } => declare_restored(&config, &output).await?,
+        Command::Ready => ready::ask(&config).await?,
+        Command::Doctor { output, .. } => return Ok(examine(&config, &output).await),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn connect(config: &Config) -> Result<Db> {
+    let url = config.database_url.expose_secret();
+    Db::connect(url, config.database_connections).await
 }
 
 /// Prints an answer to stdout: one line of JSON, or a text for people.
@@ -470,11 +482,8 @@ fn credentials(created: &Created) -> String {
 
 async fn rotate(config: Config, output: &Output) -> Result<()> {
     let (clock, rng) = (Clock::system(), Rng::system());
-    let db = Db::connect(
-        config.database_url.expose_secret(),
-        config.database_connections,
-    )
-    .await?;
+    let db = connect(&config).await?;
+    db.schema().await?.check_known()?;
     if let MasterKeySource::Missing = config.master_key {
         return Err(Error::internal("no master key is given; nothing to rotate"));
     }
@@ -485,11 +494,78 @@ async fn rotate(config: Config, output: &Output) -> Result<()> {
         let old = if done.old_keys_dropped {
             "The old key was removed from the key file."
         } else {
-            "The old key wraps nothing any more: remove it from PONTE_MASTER_KEY."
+            "The old key wraps nothing any more: remove it from PONTE_MASTER_KEY, or from the key file."
         };
         format!(
             "Master key {} wraps everything now ({} keys rewrapped). {old}",
             done.current, done.rewrapped
+        )
+    });
+    Ok(())
+}
+
+async fn back_up(config: &Config, file: &Path, output: &Output) -> Result<()> {
+    let backup = backup::take(config, file, &Clock::system(), &Rng::system()).await?;
+    answer(output, &json!(backup), || {
+        format!(
+            "{}  {} bytes, verified\nThe master key is NOT in it, and without that nothing sealed opens: keep it apart.",
+            backup.file.display(),
+            backup.bytes
+        )
+    });
+    Ok(())
+}
+
+async fn examine(config: &Config, output: &Output) -> ExitCode {
+    let report = doctor::examine(config, &Clock::system(), &Rng::system()).await;
+    answer(output, &json!(report), || report.to_string());
+    if report.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Fails while nodes are connected to the database; those that have just stopped are given a moment to be gone.
+async fn wait_until_alone(db: &Db) -> Result<()> {
+    const TRIES: u32 = 20;
+    for _ in 0..TRIES {
+        if db::inspect::older_connections(db).await? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(Error::internal(
+        "nodes are connected to this database: stop all of them first",
+    ))
+}
+
+async fn declare_restored(config: &Config, output: &Output) -> Result<()> {
+    let _alone = match config.engine {
+        Engine::Sqlite => Some(lock_database(config)?),
+        Engine::Postgres => None,
+    };
+    let db = connect(config).await?;
+    wait_until_alone(&db).await?;
+    if config.migrate {
+        db.migrate().await?;
+    } else {
+        db.schema().await?.check_current()?;
+    }
+    let clock = Clock::system();
+    if let Some(time) = db.server_time().await? {
+        clock.follow(time);
+    }
+    let restored = backup::restored(&db, &clock, &Rng::system()).await?;
+    answer(output, &json!(restored), || {
+        format!(
+            "The log is {} from now on: cursors of before are refused.\n\
+             {} executions and {} deliveries that were under way go on; every token of {} applications has ended.\n\
+             What was done after the backup is to be done again: deletions, rotated secrets, disabled applications.",
+            restored.log_id,
+            restored.executions_released,
+            restored.deliveries_released,
+            restored.applications_signed_out
         )
     });
     Ok(())
@@ -539,9 +615,7 @@ async fn serve(config: Config) -> Result<()> {
 fn lock_database(config: &Config) -> Result<std::fs::File> {
     let database = PathBuf::from(sqlite_path(config.database_url.expose_secret()));
     let path = database.with_extension("lock");
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::internal)?;
-    }
+    app::create_folder_of(&path)?;
     let file = std::fs::File::create(&path)
         .map_err(|error| Error::internal(format!("cannot write {}: {error}", path.display())))?;
     file.try_lock().map_err(|_| {

@@ -7,6 +7,7 @@
 
 mod master;
 mod rotation;
+mod survey;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 pub use self::master::MasterKeys;
 pub use self::rotation::{Rotation, rotate};
+pub use self::survey::{Survey, survey};
 use crate::{
     clock::{Clock, Rng, Timestamp},
     config::MasterKeySource,

@@ -2,9 +2,11 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
+use ponte::db::Engine;
+use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 
-use crate::support::server::Server;
+use crate::support::{TestDatabase, server::Server};
 
 fn ponte(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ponte"));
@@ -67,13 +69,13 @@ fn help_and_schema_touch_nothing() {
     );
 }
 
-#[test]
-fn a_server_database_needs_its_master_key() {
+#[tokio::test]
+async fn a_server_database_needs_its_master_key() {
     let folder = tempfile::tempdir().expect("a folder");
+    let (_database, url) = TestDatabase::create(Engine::Postgres).await;
     let output = ponte(folder.path())
-        .env("PONTE_DATABASE_URL", crate::support::postgres_url())
+        .env("PONTE_DATABASE_URL", url)
         .args(["application", "list"])
-        .env("PONTE_MIGRATE", "false")
         .output()
         .expect("it runs");
     assert!(!output.status.success());
@@ -147,4 +149,35 @@ async fn commands_work_beside_a_running_server_and_answer_one_line_of_json() {
         .expect("it runs");
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("another ponte"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_by_the_command_whether_it_can_serve() {
+    let (_database, url) = TestDatabase::create(Engine::Postgres).await;
+    let mut server = Server::start(Some(&url), &["--log", "warn"]).await;
+    let ready = |server: &Server| server.command(&["ready"]).output().expect("it runs");
+    assert!(ready(&server).status.success());
+    drop_database(&url).await;
+    let output = ready(&server);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("503"), "{told}");
+    assert!(told.contains("the database does not answer"), "{told}");
+    server.kill();
+    let output = ready(&server);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("does not answer"), "{told}");
+}
+
+/// Takes a database away from those who use it.
+async fn drop_database(url: &str) {
+    let (_, name) = url.rsplit_once('/').expect("a name");
+    let connection = sea_orm::Database::connect(crate::support::postgres_url())
+        .await
+        .expect("the server answers");
+    connection
+        .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .await
+        .expect("it is ours");
 }

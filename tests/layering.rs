@@ -96,10 +96,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("listen", &["clock", "webhook"]),
+    ("backup", &["clock", "config", "db", "error"]),
+    ("ready", &["config", "error"]),
+    (
+        "doctor",
+        &[
+            "backup", "clock", "config", "db", "error", "metrics", "vault",
+        ],
+    ),
     (
         "app",
         &[
             "auth",
+            "backup",
             "bus",
             "clock",
             "config",
@@ -126,6 +135,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("aes_gcm", &["vault"]),
     ("aws_lc_rs", &["webhook"]),
     ("sqlx", &["db"]),
+    ("rustix", &["doctor"]),
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

@@ -2,16 +2,19 @@
 
 mod auth;
 mod auto_sync;
+mod backup;
 mod bus;
 mod changes;
 mod cli;
 mod cluster;
+mod doctor;
 mod file;
 mod follow;
 mod graph;
 mod layering;
 mod listen;
 mod merge;
+mod operations;
 mod paused;
 mod plans;
 mod privacy;
@@ -21,5 +24,6 @@ mod storm;
 mod support;
 mod sync;
 mod transport;
+mod upgrade;
 mod vault;
 mod webhook;

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult as _, Statement, Value};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Db, Engine};
+use super::{Db, Engine, schema::columns};
 use crate::{clock::Timestamp, error::Result};
 
 /// Where a delivery goes from here.
@@ -135,11 +135,14 @@ pub async fn fail(
     anew: bool,
     now: Timestamp,
 ) -> Result<circuit::Model> {
-    let sql = "INSERT INTO circuit (target, failures, failing_since) VALUES ($1, $2, $3) \
+    let sql = format!(
+        "INSERT INTO circuit (target, failures, failing_since) VALUES ($1, $2, $3) \
         ON CONFLICT (target) DO UPDATE SET \
         failures = excluded.failures + CASE WHEN $4 THEN 0 ELSE circuit.failures END, \
         failing_since = CASE WHEN $4 THEN excluded.failing_since ELSE circuit.failing_since END, \
-        probe_at = CASE WHEN $4 THEN NULL ELSE circuit.probe_at END RETURNING *";
+        probe_at = CASE WHEN $4 THEN NULL ELSE circuit.probe_at END RETURNING {}",
+        columns::<circuit::Entity>()
+    );
     let values: [Value; 4] = [target.into(), failures.into(), now.0.into(), anew.into()];
     let row = txn
         .query_one_raw(Statement::from_sql_and_values(db.backend(), sql, values))

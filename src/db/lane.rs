@@ -18,6 +18,7 @@ use super::{
     Db, Engine,
     execution::{limit_value, skip_locked},
     item::{list, listed},
+    schema::columns,
 };
 use crate::{clock::Timestamp, error::Result};
 
@@ -190,9 +191,10 @@ pub async fn take_executions(
            early_losses = early_losses + CASE WHEN lease_until IS NOT NULL AND claimed_early THEN 1 ELSE 0 END, \
            claimed_early = $3, lease_until = $1, due_at = $1, started_at = COALESCE(started_at, $2) \
          WHERE id IN (SELECT id FROM execution WHERE id IN ({}) AND ended_at IS NULL AND due_at <= $2{}) \
-         RETURNING *",
+         RETURNING {}",
         listed(db, "$4"),
-        skip_locked(db)
+        skip_locked(db),
+        columns::<execution::Entity>()
     );
     let values = [
         now.plus(lease).0.into(),
@@ -215,8 +217,9 @@ pub async fn take_items(
     now: Timestamp,
 ) -> Result<Vec<item::Model>> {
     let sql = format!(
-        "SELECT * FROM item WHERE id IN ({}) AND auto_sync_due_at <= $1 AND deleted_at IS NULL \
+        "SELECT {} FROM item WHERE id IN ({}) AND auto_sync_due_at <= $1 AND deleted_at IS NULL \
            AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.item_id = item.id AND execution.ended_at IS NULL){}",
+        columns::<item::Entity>(),
         listed(db, "$2"),
         skip_locked(db)
     );

@@ -5,11 +5,13 @@
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
 pub mod attempt;
+pub mod backup;
 pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod execution;
 pub mod guess;
+pub mod inspect;
 pub mod item;
 pub mod lane;
 pub mod merge;
@@ -18,6 +20,7 @@ pub mod page;
 pub mod queues;
 pub mod replay;
 pub mod row;
+pub mod schema;
 pub mod tail;
 
 use std::{
@@ -29,7 +32,6 @@ use std::{
 };
 
 use entity::time::Timestamp;
-use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions,
@@ -54,7 +56,6 @@ const SESSION: [(&str, &str); 7] = [
 /// How long a connection that is given back may take to show that it is good.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
-const MIGRATION_LOCK: i64 = 7_077_073;
 const KEY_CREATION_LOCK: i64 = 7_077_074;
 const CLAIM_LOCK: i64 = 7_077_075;
 
@@ -97,8 +98,8 @@ impl Db {
         let statements = Arc::new(AtomicU64::new(0));
         let (writer, reader) = match engine {
             Engine::Sqlite => {
-                let writer = counted(open_sqlite(url, 1, false).await?, &statements);
-                let reader = counted(open_sqlite(url, connections, true).await?, &statements);
+                let writer = counted(open_sqlite(url, 1, Use::Write).await?, &statements);
+                let reader = counted(open_sqlite(url, connections, Use::Read).await?, &statements);
                 check_sqlite(&writer).await?;
                 (writer, reader)
             }
@@ -191,24 +192,6 @@ impl Db {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// Applies outstanding migrations, one node at a time.
-    pub async fn migrate(&self) -> Result<()> {
-        match self.engine {
-            // The schema changes of SQLite run on the single writer; a second process waits for its lock.
-            Engine::Sqlite => Ok(Migrator::up(&self.writer, None).await?),
-            Engine::Postgres => {
-                let lock = self.begin().await?;
-                // It waits while another connection works.
-                lock.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0")
-                    .await?;
-                self.lock(&lock, MIGRATION_LOCK).await?;
-                Migrator::up(&self.writer, None).await?;
-                lock.commit().await?;
-                Ok(())
-            }
-        }
-    }
-
     /// Empties SQLite's write-ahead log, so that nothing that was deleted stays in it; `false` while somebody still
     /// reads from it.
     pub async fn truncate_log(&self) -> Result<bool> {
@@ -262,7 +245,17 @@ fn counted(mut connection: DatabaseConnection, statements: &Arc<AtomicU64>) -> D
     connection
 }
 
-async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<DatabaseConnection> {
+/// What a connection to SQLite is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Write,
+    Read,
+    /// As for reading, of a file that is there and whose journal stays as it is.
+    Inspect,
+}
+
+async fn open_sqlite(url: &str, connections: u32, purpose: Use) -> Result<DatabaseConnection> {
+    let writes = purpose == Use::Write;
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -274,9 +267,13 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
         .max_lifetime(None::<Duration>)
         .map_sqlx_sqlite_opts(move |sqlite| {
             use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            let sqlite = if purpose == Use::Inspect {
+                sqlite
+            } else {
+                sqlite.journal_mode(SqliteJournalMode::Wal)
+            };
             sqlite
-                .create_if_missing(!read_only)
-                .journal_mode(SqliteJournalMode::Wal)
+                .create_if_missing(writes)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .busy_timeout(BUSY_PATIENCE)
@@ -284,13 +281,9 @@ async fn open_sqlite(url: &str, connections: u32, read_only: bool) -> Result<Dat
                 .pragma("temp_store", "MEMORY")
                 .pragma(
                     "cache_size",
-                    if read_only {
-                        READER_CACHE
-                    } else {
-                        WRITER_CACHE
-                    },
+                    if writes { WRITER_CACHE } else { READER_CACHE },
                 )
-                .pragma("query_only", if read_only { "ON" } else { "OFF" })
+                .pragma("query_only", if writes { "OFF" } else { "ON" })
         });
     Ok(Database::connect(options).await?)
 }

@@ -4,7 +4,7 @@ use entity::delivery;
 use sea_orm::{ConnectionTrait as _, FromQueryResult as _, Statement};
 use uuid::Uuid;
 
-use super::{Db, execution::limit_value};
+use super::{Db, execution::limit_value, schema::columns};
 use crate::{clock::Timestamp, error::Result};
 
 /// Deliveries of an application behind a place in the order of their last changes, the earliest first.
@@ -14,8 +14,11 @@ pub async fn changed(
     (at, id): (Timestamp, Uuid),
     limit: usize,
 ) -> Result<Vec<delivery::Model>> {
-    let sql = "SELECT * FROM delivery WHERE application_id = $1 AND (updated_at, id) > ($2, $3) \
-               ORDER BY updated_at, id LIMIT $4";
+    let sql = format!(
+        "SELECT {} FROM delivery WHERE application_id = $1 AND (updated_at, id) > ($2, $3) \
+         ORDER BY updated_at, id LIMIT $4",
+        columns::<delivery::Entity>()
+    );
     let values = [
         application.into(),
         at.0.into(),

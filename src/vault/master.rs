@@ -144,12 +144,15 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>> {
         })
 }
 
+/// Nobody but the owner may read it. A file of root's may be read by its group: that is how a secret is mounted into a
+/// container whose user is not root.
 #[cfg(unix)]
 fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::MetadataExt as _;
 
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let mode = metadata.mode() & 0o777;
+    let refused = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if mode & refused != 0 {
         let shown = path.display();
         return Err(Error::internal(format!(
             "the master key file {shown} has mode {mode:03o}, so others can read it; run: chmod 600 {shown}"

@@ -29,7 +29,8 @@ pub struct Rotation {
     pub current: String,
     /// How many keys were wrapped again.
     pub rewrapped: u64,
-    /// Whether the old keys were removed from the key file. Keys given as a setting are the operator's to remove.
+    /// Whether the old keys were removed from the key file. Keys given as a setting, or in a file that cannot be written, are
+    /// the operator's to remove.
     pub old_keys_dropped: bool,
 }
 
@@ -73,7 +74,7 @@ pub async fn rotate(
             break;
         }
     }
-    let mut old_keys_dropped = false;
+    let mut old_keys_dropped = matches!(source, MasterKeySource::File { .. });
     if let MasterKeySource::File { path, .. } = source {
         let text = master::read_file(path)?;
         let first = text
@@ -82,8 +83,11 @@ pub async fn rotate(
             .find(|line| !line.is_empty() && !line.starts_with('#'))
             .ok_or_else(|| Error::internal("the master key file has become empty"))?;
         let first = first.split(',').next().unwrap_or(first);
-        master::write_file(path, &[first])?;
-        old_keys_dropped = true;
+        // A secret that is mounted cannot be written from here; everything is under the new key all the same.
+        if let Err(error) = master::write_file(path, &[first]) {
+            tracing::warn!(error = error.in_full(), "the old keys stay in the key file");
+            old_keys_dropped = false;
+        }
     }
     Ok(Rotation {
         current: masters.current_kid().to_owned(),

@@ -29,6 +29,13 @@ pub struct Server {
 impl Server {
     /// Starts over a database, with these flags.
     pub async fn start(database: Option<&str>, flags: &[&str]) -> Self {
+        let mut server = Self::prepare(database, flags);
+        server.restart().await;
+        server
+    }
+
+    /// The same, not started yet.
+    pub fn prepare(database: Option<&str>, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -38,7 +45,7 @@ impl Server {
             || format!("sqlite://{}", folder.path().join("ponte.db").display()),
             str::to_owned,
         );
-        let mut server = Self {
+        Self {
             child: None,
             folder,
             database,
@@ -49,9 +56,7 @@ impl Server {
                 .build()
                 .expect("a client"),
             key: Arc::default(),
-        };
-        server.restart().await;
-        server
+        }
     }
 
     /// The command line of this server, with another command.
