@@ -2,6 +2,8 @@
 //!
 //! `PONTE_TEST_SCALE=17` restarts each of the two about 50 times.
 
+mod storm;
+
 use std::{
     sync::{
         Arc,
@@ -122,9 +124,20 @@ impl Load {
 }
 
 async fn create(client: &reqwest::Client, base: &str, key: &str, number: usize) -> bool {
+    create_with(client, base, key, number, Value::Null).await
+}
+
+/// Connects an Item with some products, once however often it is repeated; `false` when there was no answer.
+async fn create_with(
+    client: &reqwest::Client,
+    base: &str,
+    key: &str,
+    number: usize,
+    products: Value,
+) -> bool {
     let body = json!({
         "query": "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }",
-        "variables": { "input": { "connectorId": "0", "idempotencyKey": format!("item {number}"), "parameters": [
+        "variables": { "input": { "connectorId": "0", "idempotencyKey": format!("item {number}"), "products": products, "parameters": [
             { "name": "user", "value": "user-ok" }, { "name": "password", "value": "password-ok" } ] } },
     });
     let request = client

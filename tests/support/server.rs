@@ -19,6 +19,7 @@ pub struct Server {
     folder: tempfile::TempDir,
     database: String,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     /// Its address.
     pub base: String,
     client: reqwest::Client,
@@ -50,6 +51,7 @@ impl Server {
             folder,
             database,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            environment: Vec::new(),
             base: format!("http://127.0.0.1:{port}"),
             client: reqwest::Client::builder()
                 .timeout(Duration::from_secs(20))
@@ -57,6 +59,11 @@ impl Server {
                 .expect("a client"),
             key: Arc::default(),
         }
+    }
+
+    /// Gives it a variable, from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The command line of this server, with another command.
@@ -87,6 +94,7 @@ impl Server {
         let child = self
             .command(&[])
             .args(flags)
+            .envs(self.environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -177,8 +185,14 @@ impl Server {
 
     /// Makes an application and takes an API key of it.
     pub async fn log_in(&self) -> Value {
+        self.log_in_with(&[]).await
+    }
+
+    /// The same with flags for the application.
+    pub async fn log_in_with(&self, flags: &[&str]) -> Value {
         let output = self
             .command(&["application", "create", "--name", "Tests", "--json"])
+            .args(flags)
             .output()
             .expect("the command runs");
         assert!(
