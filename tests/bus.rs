@@ -206,9 +206,9 @@ async fn a_thousand_commits_make_few_notifications() {
     for _ in 0..1_000 {
         test.app.wakes.sync.notify();
     }
-    assert!(woken(&other, &other.wakes.sync).await);
+    eventually(|| test.app.bus.counts().notified > before).await;
     let notified = test.app.bus.counts().notified - before;
-    assert!((1..=20).contains(&notified), "{notified}");
+    assert!(notified <= 20, "{notified}");
     other.stop();
 }
 
@@ -272,15 +272,21 @@ async fn over_nats_a_node_follows_a_busy_application_without_reading_the_log() {
         other.db.statements() - statements,
     );
     println!("300 events: {reads} reads of the log, {statements} statements");
+    // Its own looks at a slow beat find what is on its way, and none of it costs one for each event.
     assert!(
-        reads <= 1 && statements <= 10,
+        reads <= 10 && statements <= 30,
         "{reads} reads, {statements} statements"
     );
-    let carried = other.bus.counts().carried;
-    assert!(carried >= 300, "{carried}");
-    // Whole batches go likewise, and what nobody follows is left where it is.
+    let carried = || other.bus.counts().carried;
+    eventually(|| carried() >= 300).await;
+    // What nobody follows is left where it is.
+    let before = carried();
     let silent = create_application(&test.app, "Silent").await;
     publish(&test.app, silent.id, 3).await;
+    publish(&test.app, application, 1).await;
+    assert_eq!(follower.hears(1).await, [302]);
+    eventually(|| carried() == before + 1).await;
+    // Whole batches go likewise.
     let txn = test.app.db.begin().await.expect("a transaction");
     for _ in 0..400 {
         let draft = Draft::new(EventType::WebhookDisabled, None)
@@ -291,8 +297,8 @@ async fn over_nats_a_node_follows_a_busy_application_without_reading_the_log() {
     }
     txn.commit().await.expect("a commit");
     relay::run_once(&test.app).await.expect("the relay");
-    assert_eq!(follower.hears(400).await, (302..=701).collect::<Vec<i64>>());
-    assert_eq!(other.bus.counts().carried, carried + 400);
+    assert_eq!(follower.hears(400).await, (303..=702).collect::<Vec<i64>>());
+    eventually(|| carried() == before + 401).await;
     other.stop();
 }
 
