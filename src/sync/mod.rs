@@ -48,7 +48,8 @@ pub async fn run(app: App) {
             };
             let owner = app.clone();
             app.spawn(async move {
-                Box::pin(run::run(owner, execution)).await;
+                let run = Box::pin(run::run(owner.clone(), execution));
+                owner.unless_severed(run).await;
                 drop(slot);
             });
         }
