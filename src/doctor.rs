@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 pub use self::{
     database::{judge_postgres, judge_sqlite},
-    network::judge_networks,
+    network::{judge_nats, judge_networks},
     settings::judge_settings,
     standing::{judge_clock, judge_keys, judge_unfinished},
 };
@@ -171,6 +171,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("clock", |on| Box::pin(standing::clock(on))),
     ("keys", |on| Box::pin(standing::keys(on))),
     ("egress", |on| Box::pin(network::check(on))),
+    ("nats", |on| Box::pin(network::nats(on))),
     ("unfinished", |on| Box::pin(standing::unfinished(on))),
 ];
 

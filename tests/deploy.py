@@ -32,9 +32,8 @@ DEPLOY = ROOT / "deploy"
 KUBERNETES = ["1.31", "1.37"]
 # What the binary may need of distroless/cc, and where that has it.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libdl.so.2", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-# Variables that nodes are given and --help does not name: clients of PostgreSQL read the password from the file of the
-# first, and builds without NATS take no notice of the second.
-FOREIGN = {"PGPASSFILE", "PONTE_NATS_URL"}
+# What nodes are given that is not Ponte's: clients of PostgreSQL read the password from this file.
+FOREIGN = {"PGPASSFILE"}
 # What a container runtime puts into every container, and the binary may open.
 DEVICES = ["null", "urandom"]
 PRIVILEGED = os.geteuid() == 0

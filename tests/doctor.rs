@@ -324,6 +324,44 @@ fn networks_that_are_opened_and_a_public_address_without_tls_are_found() {
 }
 
 #[test]
+fn nats_that_does_not_answer_or_is_open_to_others_is_found() {
+    let server = "postgres://ponte@localhost/ponte";
+    let answers = Ok(Some("2.11.0".to_owned()));
+    let silent = Err(Error::internal("it does not answer in time"));
+    let safe = ["--nats-url", "tls://ponte:secret@nats:4222"];
+    assert_eq!(
+        amiss(&doctor::judge_nats(&settings(server, &[]), &Ok(None))),
+        []
+    );
+    assert_eq!(
+        amiss(&doctor::judge_nats(&settings(server, &safe), &answers)),
+        []
+    );
+    let found = doctor::judge_nats(&settings(server, &safe), &silent);
+    assert_eq!(amiss(&found), [("nats", Verdict::Warn)]);
+    assert!(!format!("{found:?}").contains("secret"), "{found:?}");
+    for url in [
+        "nats://ponte:secret@nats:4222",
+        "tls://nats:4222",
+        "nats://nats:4222",
+    ] {
+        let config = settings(server, &["--nats-url", url]);
+        let found = amiss(&doctor::judge_nats(&config, &answers));
+        assert_eq!(found, [("nats.access", Verdict::Warn)], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn nats_is_asked_where_the_settings_say() {
+    let url = crate::support::nats::url();
+    let server = "postgres://ponte@localhost/ponte";
+    let version = ponte::bus::reach_nats(&settings(server, &["--nats-url", &url])).await;
+    assert!(version.expect("it answers").is_some());
+    let nowhere = settings(server, &["--nats-url", "nats://127.0.0.1:1"]);
+    assert!(ponte::bus::reach_nats(&nowhere).await.is_err());
+}
+
+#[test]
 fn clocks_that_are_apart_are_found() {
     let now = Timestamp(1_773_662_400_000);
     for (apart, verdict) in [

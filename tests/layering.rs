@@ -101,7 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "doctor",
         &[
-            "backup", "clock", "config", "db", "error", "metrics", "vault",
+            "backup", "bus", "clock", "config", "db", "error", "metrics", "vault",
         ],
     ),
     (

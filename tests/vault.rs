@@ -251,3 +251,37 @@ async fn a_key_file_that_others_can_read_is_refused() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_ends_well_where_the_key_file_cannot_be_written() {
+    on_both_engines(|db, folder| async move {
+        let path = folder.join("master.key");
+        vault(&db, inline(KEY)).await.expect("a vault");
+        let both = format!("{OTHER}\n{KEY}\n");
+        std::fs::write(&path, &both).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("set");
+        // In the way of the file that would replace it.
+        std::fs::create_dir(folder.join("master.new")).expect("a folder");
+        let source = MasterKeySource::File {
+            path: path.clone(),
+            create: false,
+        };
+        let done = rotate(
+            &db,
+            &source,
+            &Clock::system(),
+            &Rng::system(),
+            Duration::from_millis(1),
+        )
+        .await
+        .expect("rotated");
+        assert_eq!(done.rewrapped, 4);
+        assert!(!done.old_keys_dropped);
+        assert_eq!(std::fs::read_to_string(&path).expect("a key file"), both);
+        vault(&db, inline(OTHER))
+            .await
+            .expect("the new key is enough");
+    })
+    .await;
+}

@@ -57,6 +57,14 @@ pub enum Worker {
     Purge,
 }
 
+/// Connects to NATS once, as the settings say, and answers its version; `None` when they name none.
+pub async fn reach_nats(config: &Config) -> Result<Option<String>> {
+    match &config.nats_url {
+        Some(_) => Ok(Some(nats::reach(config).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Where there may be something to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -35,6 +35,7 @@ use uuid::Uuid;
 use super::{Hint, doubt, hear, name};
 use crate::{
     app::App,
+    config::Config,
     error::{Error, Result},
     metrics::{self, Way},
 };
@@ -178,8 +179,8 @@ async fn follow(app: &App, link: &Link, batches: &mut mpsc::Receiver<Batch>) -> 
 }
 
 /// A client that connects, and connects again, by itself.
-async fn connect(app: &App, told: mpsc::UnboundedSender<Event>) -> Result<Client> {
-    let config = &app.config;
+/// Where the settings say that NATS is, and how to log in there.
+async fn server(config: &Config) -> Result<(Vec<ServerAddr>, ConnectOptions)> {
     let url = config
         .nats_url
         .as_ref()
@@ -200,10 +201,30 @@ async fn connect(app: &App, told: mpsc::UnboundedSender<Event>) -> Result<Client
             })?,
         None => ConnectOptions::new(),
     };
+    Ok((
+        addresses,
+        options.name("ponte").connection_timeout(PATIENCE),
+    ))
+}
+
+/// Connects once and answers the server's version. Fails when it does not answer, or lets nobody in with these settings.
+pub(super) async fn reach(config: &Config) -> Result<String> {
+    let (addresses, options) = server(config).await?;
+    let client = timeout(PATIENCE, options.connect(addresses))
+        .await
+        .map_err(|_| Error::internal("it does not answer in time"))?
+        .map_err(Error::internal)?;
+    timeout(PATIENCE, client.flush())
+        .await
+        .map_err(|_| Error::internal("it does not answer in time"))?
+        .map_err(Error::internal)?;
+    Ok(client.server_info().version)
+}
+
+async fn connect(app: &App, told: mpsc::UnboundedSender<Event>) -> Result<Client> {
+    let (addresses, options) = server(&app.config).await?;
     options
-        .name("ponte")
         .retry_on_initial_connect()
-        .connection_timeout(PATIENCE)
         .ping_interval(PATIENCE)
         .subscription_capacity(BUFFERED)
         .client_capacity(BUFFERED)

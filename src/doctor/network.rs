@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
@@ -9,7 +10,7 @@ use tokio::{
 use url::Url;
 
 use super::{Deployment, Finding};
-use crate::{config::Config, db::Engine, error::Result};
+use crate::{bus, config::Config, db::Engine, error::Result};
 
 /// How long a name may take to be found, and a connection to be made.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,6 +21,56 @@ pub(super) async fn check(on: &Deployment<'_>) -> Result<Vec<Finding>> {
         findings.push(reach(url).await);
     }
     Ok(findings)
+}
+
+/// Whether NATS answers, and whether the way there is closed to others. Nodes go on without it, so nothing of it is a failure.
+pub(super) async fn nats(on: &Deployment<'_>) -> Result<Vec<Finding>> {
+    let reached = bus::reach_nats(on.config).await;
+    Ok(judge_nats(on.config, &reached))
+}
+
+/// Judges NATS by its settings and by how it answered.
+pub fn judge_nats(config: &Config, reached: &Result<Option<String>>) -> Vec<Finding> {
+    const CHECK: &str = "nats";
+    let Some(url) = &config.nats_url else {
+        return vec![Finding::ok(CHECK, "not used: PostgreSQL wakes the nodes")];
+    };
+    let answer = match reached {
+        Ok(version) => Finding::ok(
+            CHECK,
+            format!("{} answers", version.as_deref().unwrap_or("the server")),
+        ),
+        Err(error) => Finding::warn(
+            CHECK,
+            error.in_full(),
+            "check PONTE_NATS_URL, PONTE_NATS_CREDENTIALS_FILE and the network; nodes read the log meanwhile, which costs the database more",
+        ),
+    };
+    let mut open = Vec::new();
+    for url in url.expose_secret().split(',') {
+        let Ok(url) = Url::parse(url.trim()) else {
+            continue;
+        };
+        let host = url.host_str().unwrap_or_default();
+        if url.scheme() != "tls" && !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+            open.push("what nodes tell each other may cross the network in the clear");
+        }
+        if url.username().is_empty() && config.nats_credentials_file.is_none() {
+            open.push("whoever reaches it may listen");
+        }
+    }
+    open.sort_unstable();
+    open.dedup();
+    let access = if open.is_empty() {
+        Finding::ok("nats.access", "by TLS, with credentials")
+    } else {
+        Finding::warn(
+            "nats.access",
+            open.join("; "),
+            "give nodes credentials of their own and let PONTE_NATS_URL begin with tls://, unless nobody else shares a network with it",
+        )
+    };
+    vec![answer, access]
 }
 
 /// Judges the networks that webhooks may reach and the public address, as they are set.
