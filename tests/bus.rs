@@ -190,6 +190,7 @@ async fn a_thousand_commits_make_few_notifications() {
         txn.commit().await.expect("a commit");
         test.app.wakes.sync.notify();
     }
+    eventually(|| test.app.bus.counts().notified > before).await;
     assert!(woken(&other, &other.wakes.sync).await);
     let notified = test.app.bus.counts().notified - before;
     let most = began.elapsed().as_millis() / 5 + 2;

@@ -161,7 +161,7 @@ async fn an_update_changes_what_it_names_and_clears_what_is_null() {
         expected.description = None;
         expected.updated_at = changed.updated_at;
         assert_eq!(changed, expected);
-        assert_eq!(ponte::event::relay::wanted(&changed).len(), 12);
+        assert_eq!(ponte::event::relay::wanted(&changed).len(), 14);
         let found = webhook::find(&world.app, &world.principal, first.id).await;
         assert_eq!(found.unwrap(), Some(changed));
     })
