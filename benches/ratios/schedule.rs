@@ -20,7 +20,7 @@ use ponte::{
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QuerySelect as _,
+    QueryFilter as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
 
@@ -178,13 +178,34 @@ async fn all_due_at_once(app: &App) -> f64 {
     let before = ended(app).await;
     let now = app.clock.now();
     make_due(app, now.minus(HOUR), "0").await;
+    let (written, commits) = written(app).await;
     let began = Instant::now();
     let count = f64::from(u32::try_from(RUN).expect("few"));
     while ended(app).await - before < RUN as u64 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(began.elapsed() < Duration::from_mins(5), "they run");
     }
-    count / began.elapsed().as_secs_f64()
+    let rate = count / began.elapsed().as_secs_f64();
+    // The server's statistics come a moment later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (written_after, commits_after) = self::written(app).await;
+    println!(
+        "each writes {:.1} KiB of log in {:.1} transactions, with all that nodes do meanwhile",
+        (written_after - written) / count / 1024.0,
+        (commits_after - commits) / count
+    );
+    rate
+}
+
+/// Bytes of write-ahead log and transactions so far.
+async fn written(app: &App) -> (f64, f64) {
+    let sql = "SELECT (pg_current_wal_lsn() - '0/0')::float8 AS bytes, xact_commit::float8 AS commits \
+        FROM pg_stat_database WHERE datname = current_database()";
+    let statement = Statement::from_string(app.db.backend(), sql);
+    let row = app.db.read().query_one_raw(statement).await;
+    let row = row.expect("the server answers").expect("a row");
+    let cell = |name: &str| row.try_get("", name).expect("a number");
+    (cell("bytes"), cell("commits"))
 }
 
 /// Items due one after another, a tenth of what a node can bear: how long each waits.

@@ -69,7 +69,8 @@ pub async fn run(app: App, execution: execution::Model) {
                 hand_over(&app, id, epoch, TRY_AGAIN, true).await;
             }
         }
-        app.wakes.sync.notify();
+        // There is room on this node again.
+        app.wakes.sync.here();
     };
     Box::pin(task.instrument(span)).await;
 }
@@ -79,6 +80,7 @@ async fn hand_over(app: &App, id: uuid::Uuid, epoch: i64, after: Duration, faile
     if let Err(error) = db::execution::release(&app.db, id, epoch, due, failed).await {
         error.log("execution lease");
     }
+    app.wakes.sync.notify();
 }
 
 /// Until when this worker may act for its execution, as far as it knows.
