@@ -10,9 +10,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    audit,
     auth::{Applications, Attempts},
     backup,
     bus::{self, Bus, Worker},
+    client_user,
     clock::{Clock, Rng, Timestamp},
     config::{Config, sqlite_path},
     connector::Registry,
@@ -56,6 +58,8 @@ pub struct Parts {
     pub applications: Applications,
     /// Failed attempts at client secrets.
     pub attempts: Attempts,
+    /// What the audit log has still to be told.
+    pub tally: audit::Tally,
     /// Who follows the log on this node.
     pub feed: Feed,
     /// Who follows deliveries on this node.
@@ -94,6 +98,8 @@ pub struct Wakes {
     pub delivery: Wake,
     /// Items were deleted.
     pub purge: Wake,
+    /// Client users are to be erased.
+    pub erasure: Wake,
 }
 
 impl Wakes {
@@ -110,6 +116,10 @@ impl Wakes {
             sync: everywhere(Worker::Sync),
             delivery: everywhere(Worker::Delivery),
             purge: everywhere(Worker::Purge),
+            erasure: Wake {
+                here: Notify::new(),
+                elsewhere: None,
+            },
         }
     }
 }
@@ -182,6 +192,7 @@ impl App {
             vault,
             connectors,
             applications,
+            tally: audit::Tally::default(),
             feed: Feed::default(),
             tails: webhook::tail::Tails::default(),
             log_id,
@@ -200,12 +211,14 @@ impl App {
         bus::start(self);
         self.keep_up(beat);
         self.keep_up(event::relay::run);
+        self.keep_up(audit::tally::run);
         if self.config.api {
             self.keep_up(event::feed::run);
         }
         if self.config.worker {
             self.keep_up(sync::run);
             self.keep_up(item::purge::run);
+            self.keep_up(client_user::erasure::run);
             self.keep_up(item::upkeep::run);
             self.keep_up(event::retention::run);
             self.keep_up(webhook::delivery::run);

@@ -179,6 +179,14 @@ pub struct Settings {
         global = true
     )]
     pub consent_notice_days: String,
+    /// Days that entries of the audit log are kept.
+    #[arg(
+        long,
+        env = "PONTE_AUDIT_RETENTION_DAYS",
+        default_value = "730",
+        global = true
+    )]
+    pub audit_retention_days: String,
     /// Failed attempts at a client secret that one address may make in a minute.
     #[arg(
         long,
@@ -263,6 +271,8 @@ pub struct Config {
     pub sandbox_item_retention: Option<Duration>,
     /// Days before the end of a consent on which its client is told.
     pub consent_notice_days: Vec<u32>,
+    /// How long entries of the audit log are kept.
+    pub audit_retention: Duration,
     /// Failed attempts at a secret by one address in a minute.
     pub secret_attempts_per_minute: u32,
     /// Whether the log is JSON.
@@ -478,6 +488,15 @@ impl Settings {
                 "--consent-notice-days (PONTE_CONSENT_NOTICE_DAYS)",
                 &self.consent_notice_days,
                 p,
+            ),
+            audit_retention: Duration::from_hours(
+                24 * number::<u64>(
+                    "--audit-retention-days (PONTE_AUDIT_RETENTION_DAYS)",
+                    &self.audit_retention_days,
+                    1,
+                    36_500,
+                    p,
+                ),
             ),
             secret_attempts_per_minute: number(
                 "--secret-attempts-per-minute (PONTE_SECRET_ATTEMPTS_PER_MINUTE)",

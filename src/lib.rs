@@ -1,9 +1,11 @@
 //! Ponte, a self-hosted open-finance gateway.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod bus;
+pub mod client_user;
 pub mod clock;
 pub mod config;
 pub mod connector;

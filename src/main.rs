@@ -8,10 +8,11 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use entity::kind::Environment;
+use entity::kind::{AuditAction, Environment};
 use ponte::{
     app::{self, App},
-    auth::application::{Created, Interval, Operator},
+    audit,
+    auth::application::{Created, Interval, Operator, note_for_all},
     backup, bus,
     clock::{Clock, Rng},
     config::{Config, MasterKeySource, Settings, sqlite_path},
@@ -490,6 +491,7 @@ async fn rotate(config: Config, output: &Output) -> Result<()> {
     // Refuses keys that do not open this database before anything is changed.
     Vault::open(&db, config.master_key.clone(), clock.clone(), rng.clone()).await?;
     let done = vault::rotate(&db, &config.master_key, &clock, &rng, app::BEAT).await?;
+    note_for_all(&db, &clock, &rng, AuditAction::MasterKeyRotated).await?;
     answer(output, &json!(done), || {
         let old = if done.old_keys_dropped {
             "The old key was removed from the key file."
@@ -556,7 +558,9 @@ async fn declare_restored(config: &Config, output: &Output) -> Result<()> {
     if let Some(time) = db.server_time().await? {
         clock.follow(time);
     }
-    let restored = backup::restored(&db, &clock, &Rng::system()).await?;
+    let rng = Rng::system();
+    let restored = backup::restored(&db, &clock, &rng).await?;
+    note_for_all(&db, &clock, &rng, AuditAction::DatabaseRestored).await?;
     answer(output, &json!(restored), || {
         format!(
             "The log is {} from now on: cursors of before are refused.\n\
@@ -602,6 +606,10 @@ async fn serve(config: Config) -> Result<()> {
     tokio::spawn(async move { stop_on_signal(&stopper).await });
     let served = http::serve(app.clone(), graph, listener, admin).await;
     app.stop();
+    // Requests that were finished during the drain have been counted until now.
+    if let Err(error) = audit::tally::flush(&app).await {
+        error.log("audit");
+    }
     if tokio::time::timeout(DRAIN, app.stopped()).await.is_err() {
         tracing::warn!(
             "stopped before everything had finished; what was under way is resumed by its lease"

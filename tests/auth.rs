@@ -195,6 +195,27 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Query.auditLog",
+        "{ auditLog(filter: { targetId: \"$item\" }) { nodes { id } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.exportClientUser",
+        "{ exportClientUser(clientUserId: \"nobody\") { records { __typename } cursor } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.deleteClientUser",
+        "mutation { deleteClientUser(input: { clientUserId: \"nobody\" }) { deletedItemIds remainingItems } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Mutation.createConnectToken",
         "mutation { createConnectToken(input: { itemId: \"$item\" }) { connectToken } }",
         NOT_FOUND,
@@ -374,10 +395,8 @@ impl Client {
                 }
             },
         };
-        let request = async_graphql::Request::new(document).data(graphql::Asking {
-            principal,
-            address: [127, 0, 0, 1].into(),
-        });
+        let request = async_graphql::Request::new(document)
+            .data(graphql::Asking::new(principal, [127, 0, 0, 1].into()));
         let mut stream = self.test.graph.execute_stream(request);
         match tokio::time::timeout(Duration::from_millis(300), stream.next()).await {
             Ok(Some(mut response)) => {

@@ -25,10 +25,10 @@ use uuid::Uuid;
 use crate::support::{TestApp, eventually, on_both_engines};
 
 fn follow(test: &TestApp, document: &str) -> BoxStream<'static, Value> {
-    let request = async_graphql::Request::new(document).data(graphql::Asking {
-        principal: Some(test.principal.clone()),
-        address: [127, 0, 0, 1].into(),
-    });
+    let request = async_graphql::Request::new(document).data(graphql::Asking::new(
+        Some(test.principal.clone()),
+        [127, 0, 0, 1].into(),
+    ));
     let answers = test.graph.execute_stream(request).map(|mut response| {
         graphql::finish(&mut response, "test");
         serde_json::to_value(&response).expect("a response is JSON")
@@ -243,7 +243,7 @@ async fn the_log_can_be_waited_for() {
         let waiting = tokio::spawn(async move {
             let request = async_graphql::Request::new(document)
                 .variables(async_graphql::Variables::from_json(json!({ "after": after, "wait": 30 })))
-                .data(graphql::Asking { principal: Some(principal), address: [127, 0, 0, 1].into() });
+                .data(graphql::Asking::new(Some(principal), [127, 0, 0, 1].into()));
             serde_json::to_value(asking.execute(request).await).expect("JSON")
         });
         eventually(|| test.app.feed.scopes() > 0).await;

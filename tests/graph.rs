@@ -587,10 +587,10 @@ fn follow(
     principal: &Principal,
     document: &str,
 ) -> futures_util::stream::BoxStream<'static, Value> {
-    let request = async_graphql::Request::new(document).data(graphql::Asking {
-        principal: Some(principal.clone()),
-        address: [127, 0, 0, 1].into(),
-    });
+    let request = async_graphql::Request::new(document).data(graphql::Asking::new(
+        Some(principal.clone()),
+        [127, 0, 0, 1].into(),
+    ));
     let answers = test.graph.execute_stream(request).map(|mut response| {
         graphql::finish(&mut response, "test");
         serde_json::to_value(&response).expect("a response is JSON")

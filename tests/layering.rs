@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("db", &["clock", "connector", "error", "metrics"]),
     ("vault", &["clock", "config", "db", "error"]),
     ("connector", &["clock", "error", "money"]),
+    ("audit", &["app", "auth", "clock", "db", "error", "vault"]),
     ("bus", &["app", "config", "db", "error", "metrics"]),
     (
         "event",
@@ -23,12 +24,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "auth",
-        &["app", "clock", "db", "error", "item", "vault", "webhook"],
+        &[
+            "app", "audit", "clock", "db", "error", "item", "vault", "webhook",
+        ],
+    ),
+    (
+        "client_user",
+        &[
+            "app", "audit", "auth", "clock", "db", "error", "event", "item", "product",
+        ],
     ),
     (
         "item",
         &[
             "app",
+            "audit",
             "auth",
             "clock",
             "connector",
@@ -70,14 +80,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "webhook",
         &[
-            "app", "auth", "clock", "db", "error", "event", "item", "metrics", "vault",
+            "app", "audit", "auth", "clock", "db", "error", "event", "item", "metrics", "vault",
         ],
     ),
     (
         "graphql",
         &[
             "app",
+            "audit",
             "auth",
+            "client_user",
             "clock",
             "connector",
             "db",
@@ -107,9 +119,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "audit",
             "auth",
             "backup",
             "bus",
+            "client_user",
             "clock",
             "config",
             "connector",

@@ -1,11 +1,13 @@
 //! All tests of the node, in one binary: through the real router or the real schema, as a client would.
 
+mod audit;
 mod auth;
 mod auto_sync;
 mod backup;
 mod bus;
 mod changes;
 mod cli;
+mod client_user;
 mod cluster;
 mod doctor;
 mod file;

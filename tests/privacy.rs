@@ -5,13 +5,14 @@ mod deletion;
 mod disconnects;
 mod secrets;
 
+pub use self::deletion::assert_gone;
 use std::fmt::Write as _;
 
 use ponte::db::Engine;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 /// Every row of every table as text: its table, then its columns, blobs in hexadecimal; all in lower case.
-async fn dump(connection: &impl ConnectionTrait) -> Vec<String> {
+pub async fn dump(connection: &impl ConnectionTrait) -> Vec<String> {
     let backend = connection.get_database_backend();
     let (tables, postgres) = match backend {
         DbBackend::Postgres => (
@@ -59,14 +60,14 @@ async fn texts(connection: &impl ConnectionTrait, sql: &str) -> Vec<String> {
 }
 
 /// A count.
-async fn count(connection: &impl ConnectionTrait, sql: &str) -> i64 {
+pub async fn count(connection: &impl ConnectionTrait, sql: &str) -> i64 {
     let statement = Statement::from_string(connection.get_database_backend(), sql);
     let row = connection.query_one_raw(statement).await.expect(sql);
     row.expect(sql).try_get_by_index(0).expect(sql)
 }
 
 /// The first row that holds a needle, as it is or in hexadecimal.
-fn find<'a>(rows: &'a [String], needle: &str) -> Option<&'a String> {
+pub fn find<'a>(rows: &'a [String], needle: &str) -> Option<&'a String> {
     let needle = needle.to_lowercase();
     let hex = needle.bytes().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("text");

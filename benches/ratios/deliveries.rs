@@ -18,7 +18,7 @@ use entity::{
 };
 use ponte::{
     app::App,
-    auth::{Principal, PrincipalKind},
+    auth::{Caller, Principal, PrincipalKind},
     clock::Timestamp,
     db::{self, delivery::Quota},
     event::relay,
@@ -73,6 +73,8 @@ fn owner(application: Uuid) -> Principal {
         kind: PrincipalKind::ApiKey,
         version: 1,
         expires_at: Timestamp(i64::MAX),
+        token: Uuid::nil(),
+        caller: Caller::default(),
     }
 }
 

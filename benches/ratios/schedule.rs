@@ -11,7 +11,7 @@ use entity::{execution, kind::TriggeredBy};
 use ponte::{
     app::App,
     auth::{
-        Principal, PrincipalKind,
+        Caller, Principal, PrincipalKind,
         application::{Interval, Operator},
     },
     clock::Timestamp,
@@ -139,6 +139,8 @@ pub async fn executions(bench: &Bench) {
         kind: PrincipalKind::ApiKey,
         version: 1,
         expires_at: Timestamp(i64::MAX),
+        token: Uuid::nil(),
+        caller: Caller::default(),
     };
     for _ in 0..RUN {
         let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned().into());

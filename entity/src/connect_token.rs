@@ -27,6 +27,8 @@ pub struct Model {
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// When it was revoked, and lost what it says of its user.
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// None: statements join by id where they need to.

@@ -5,14 +5,14 @@
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter as StrumIter, EnumString, IntoStaticStr};
+use strum::{Display, EnumCount, EnumIter as StrumIter, EnumString, IntoStaticStr};
 
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Display, EnumString,
-            IntoStaticStr, StrumIter, DeriveActiveEnum,
+            IntoStaticStr, StrumIter, EnumCount, DeriveActiveEnum,
         )]
         #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
         #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
@@ -359,5 +359,81 @@ vocabulary! {
         Full,
         /// Which event it is, of which Item, and when.
         Thin,
+    }
+}
+
+vocabulary! {
+    /// What was done, as the audit log tells it.
+    AuditAction {
+        /// An application was made.
+        ApplicationCreated,
+        /// An application got a new client secret.
+        ApplicationSecretRotated,
+        /// An application got new keys for the endpoints of its Items.
+        ApplicationWebhookSecretRotated,
+        /// The interval of an application's automatic runs was changed.
+        ApplicationUpdated,
+        /// An application was disabled.
+        ApplicationDisabled,
+        /// Everything was wrapped with a new master key.
+        MasterKeyRotated,
+        /// The database was put back from a copy.
+        DatabaseRestored,
+        /// An API key was issued.
+        ApiKeyCreated,
+        /// Attempts to get one failed.
+        ApiKeyRefused,
+        /// A connect token was issued.
+        ConnectTokenCreated,
+        /// An Item was made.
+        ItemCreated,
+        /// A run of an Item was asked for.
+        ItemUpdated,
+        /// The question of an Item was answered.
+        ItemMfaSent,
+        /// An Item was taken out of automatic runs.
+        ItemAutoSyncDisabled,
+        /// The failed logins of an Item were forgotten.
+        ItemUnlocked,
+        /// An Item was deleted.
+        ItemDeleted,
+        /// A file was uploaded.
+        UploadCreated,
+        /// A webhook was registered.
+        WebhookCreated,
+        /// A webhook was changed.
+        WebhookUpdated,
+        /// A webhook was deleted.
+        WebhookDeleted,
+        /// A webhook got a new secret.
+        WebhookSecretRotated,
+        /// Events were delivered again to a webhook.
+        WebhookReplayed,
+        /// A test event was sent to a webhook.
+        TestEventSent,
+        /// A delivery was sent again.
+        DeliveryRetried,
+        /// An export of a client user was begun.
+        ClientUserExported,
+        /// A client user's data was ordered to be erased.
+        ClientUserDeleted,
+        /// Many rows of personal data were read.
+        BulkRead,
+    }
+}
+
+vocabulary! {
+    /// Who did something, as the audit log tells it.
+    AuditActor {
+        /// A server of the application.
+        ApiKey,
+        /// An end user, through a connect token.
+        ConnectToken,
+        /// Whoever presented a client id and secret.
+        ClientSecret,
+        /// The operator, at the command line.
+        Operator,
+        /// The server by itself.
+        Ponte,
     }
 }

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod application;
 pub mod attempt;
+pub mod audit_entry;
 pub mod change;
 pub mod circuit;
 pub mod connect_token;
@@ -12,6 +13,8 @@ pub mod connector_gate;
 pub mod consent;
 pub mod data_key;
 pub mod delivery;
+pub mod erasure;
+pub mod erasure_item;
 pub mod event;
 pub mod event_head;
 pub mod execution;

@@ -1,17 +1,21 @@
 //! Applications: made and steered by the operator.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use entity::{application, event_head, kind::Environment};
+use entity::{
+    application, event_head,
+    kind::{AuditAction, Environment},
+};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait as _, EntityTrait, IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 use uuid::Uuid;
 
 use crate::{
+    audit::{Actor, Entry, append_all},
     clock::{Clock, Rng, Timestamp},
     db::Db,
     error::{Error, Result},
@@ -158,6 +162,8 @@ impl Operator<'_> {
         })
         .exec_without_returning(&txn)
         .await?;
+        self.note(&txn, entry(id, AuditAction::ApplicationCreated))
+            .await?;
         txn.commit().await?;
         Ok(Created {
             id,
@@ -179,8 +185,10 @@ impl Operator<'_> {
         id: Uuid,
         interval: Option<Interval>,
     ) -> Result<application::Model> {
+        let txn = self.db.begin().await?;
         let row = application::Entity::find_by_id(id)
-            .one(self.db.read())
+            .lock_exclusive()
+            .one(&txn)
             .await?
             .ok_or(Error::NotFound {
                 what: "application",
@@ -191,7 +199,12 @@ impl Operator<'_> {
         changed.auto_sync_hours = Set(hours);
         changed.auto_sync_minutes = Set(minutes);
         changed.auto_sync_changed_at = Set(Some(self.clock.now()));
-        Ok(changed.update(self.db.write()).await?)
+        let row = changed.update(&txn).await?;
+        let entry = entry(id, AuditAction::ApplicationUpdated);
+        self.note(&txn, entry.with("fields", vec!["autoSync"]))
+            .await?;
+        txn.commit().await?;
+        Ok(row)
     }
 
     /// All of them, oldest first.
@@ -220,12 +233,16 @@ impl Operator<'_> {
                 Expr::col(application::Column::TokenVersion).add(1),
             );
         }
-        match update.exec(self.db.write()).await?.rows_affected {
-            0 => Err(Error::NotFound {
+        let txn = self.db.begin().await?;
+        if update.exec(&txn).await?.rows_affected == 0 {
+            return Err(Error::NotFound {
                 what: "application",
-            }),
-            _ => Ok(secret),
+            });
         }
+        let entry = entry(id, AuditAction::ApplicationSecretRotated);
+        self.note(&txn, entry.with("tokensRevoked", revoke)).await?;
+        txn.commit().await?;
+        Ok(secret)
     }
 
     /// Replaces what signs deliveries to the `webhookUrl`s of an application's Items; those of before sign beside it for
@@ -267,6 +284,8 @@ impl Operator<'_> {
         application::Entity::update(row.into_active_model().reset_all())
             .exec(&txn)
             .await?;
+        let entry = entry(id, AuditAction::ApplicationWebhookSecretRotated);
+        self.note(&txn, entry).await?;
         txn.commit().await?;
         Ok(Rotated {
             webhook_secret: secret.to_string(),
@@ -277,8 +296,10 @@ impl Operator<'_> {
 
     /// Stops serving an application: its tokens, sockets and streams end within seconds.
     pub async fn disable(&self, id: Uuid) -> Result<application::Model> {
+        let txn = self.db.begin().await?;
         let row = application::Entity::find_by_id(id)
-            .one(self.db.read())
+            .lock_exclusive()
+            .one(&txn)
             .await?
             .ok_or(Error::NotFound {
                 what: "application",
@@ -287,8 +308,36 @@ impl Operator<'_> {
         let mut changed = row.into_active_model();
         changed.disabled_at = Set(Some(self.clock.now()));
         changed.token_version = Set(version);
-        Ok(changed.update(self.db.write()).await?)
+        let row = changed.update(&txn).await?;
+        self.note(&txn, entry(id, AuditAction::ApplicationDisabled))
+            .await?;
+        txn.commit().await?;
+        Ok(row)
     }
+
+    async fn note(&self, txn: &impl ConnectionTrait, entry: Entry) -> Result<()> {
+        entry.append(txn, self.clock, self.rng).await?;
+        Ok(())
+    }
+}
+
+/// Notes for every application what the operator has done to all of them at once.
+pub async fn note_for_all(db: &Db, clock: &Clock, rng: &Rng, action: AuditAction) -> Result<()> {
+    let applications: Vec<Uuid> = application::Entity::find()
+        .select_only()
+        .column(application::Column::Id)
+        .into_tuple()
+        .all(db.read())
+        .await?;
+    let entries = applications.into_iter().map(|id| entry(id, action));
+    let txn = db.begin().await?;
+    append_all(&txn, clock, rng, entries.collect()).await?;
+    txn.commit().await?;
+    Ok(())
+}
+
+fn entry(application: Uuid, action: AuditAction) -> Entry {
+    Entry::new(application, action, Actor::operator()).on(application)
 }
 
 /// Where an application's webhook secret belongs.

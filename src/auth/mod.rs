@@ -6,19 +6,22 @@
 
 pub mod application;
 pub mod attempts;
+mod caller;
 pub mod token;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, RwLock},
     time::Duration,
 };
 
-use entity::{application as table, item, kind::Environment};
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait, QueryFilter as _, Select};
+use entity::{application as table, connect_token, item, kind::Environment};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait, QueryFilter as _, QuerySelect as _, Select,
+};
 use uuid::Uuid;
 
-pub use self::attempts::Attempts;
+pub use self::{attempts::Attempts, caller::Caller};
 use crate::{
     clock::Timestamp,
     db::Db,
@@ -26,7 +29,7 @@ use crate::{
 };
 
 /// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Principal {
     /// The application that the token belongs to.
     pub application: Uuid,
@@ -36,6 +39,10 @@ pub struct Principal {
     pub version: i32,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// The token's id.
+    pub token: Uuid,
+    /// The request in which it is presented.
+    pub caller: Caller,
 }
 
 /// Kind of token.
@@ -171,17 +178,44 @@ impl From<table::Model> for KnownApplication {
     }
 }
 
-/// The applications as last read, so that a token is judged without a query.
+/// The applications and the revoked connect tokens as last read, so that a token is judged without a query.
 #[derive(Clone, Default)]
-pub struct Applications(Arc<RwLock<HashMap<Uuid, KnownApplication>>>);
+pub struct Applications {
+    known: Arc<RwLock<HashMap<Uuid, KnownApplication>>>,
+    revoked: Arc<RwLock<HashSet<Uuid>>>,
+}
 
 impl Applications {
     /// Reads all of them again.
     pub async fn refresh(&self, db: &Db) -> Result<()> {
         let rows = table::Entity::find().all(db.read()).await?;
         let known = rows.into_iter().map(|row| (row.id, row.into())).collect();
-        *self.0.write().expect("no panic while writing applications") = known;
+        *self
+            .known
+            .write()
+            .expect("no panic while writing applications") = known;
+        let revoked: Vec<Uuid> = connect_token::Entity::find()
+            .filter(connect_token::Column::RevokedAt.is_not_null())
+            .select_only()
+            .column(connect_token::Column::Id)
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        *self.revoked.write().expect("no panic while writing tokens") =
+            revoked.into_iter().collect();
         Ok(())
+    }
+
+    /// Takes note of connect tokens that this node has revoked; others read of them within a beat.
+    pub fn revoke(&self, tokens: impl IntoIterator<Item = Uuid>) {
+        let mut revoked = self.revoked.write().expect("no panic while writing tokens");
+        revoked.extend(tokens);
+    }
+
+    /// Whether a token has been revoked by itself.
+    pub fn revoked(&self, token: Uuid) -> bool {
+        let revoked = self.revoked.read().expect("no panic while writing tokens");
+        revoked.contains(&token)
     }
 
     /// One of them, read now unless it is known.
@@ -193,7 +227,7 @@ impl Applications {
             return Ok(None);
         };
         let known = KnownApplication::from(row);
-        self.0
+        self.known
             .write()
             .expect("no panic while writing applications")
             .insert(id, known.clone());
@@ -202,7 +236,10 @@ impl Applications {
 
     /// All that are known, by id.
     pub fn all(&self) -> Vec<KnownApplication> {
-        let known = self.0.read().expect("no panic while writing applications");
+        let known = self
+            .known
+            .read()
+            .expect("no panic while writing applications");
         let mut all: Vec<_> = known.values().cloned().collect();
         all.sort_unstable_by_key(|one| one.id);
         all
@@ -210,7 +247,7 @@ impl Applications {
 
     /// One of them, if it is known.
     pub fn find(&self, id: Uuid) -> Option<KnownApplication> {
-        self.0
+        self.known
             .read()
             .expect("no panic while writing applications")
             .get(&id)
@@ -220,6 +257,7 @@ impl Applications {
     /// Whether a principal still stands: not expired, not revoked, its application not disabled.
     pub fn stands(&self, principal: &Principal, now: Timestamp) -> bool {
         principal.expires_at > now
+            && !self.revoked(principal.token)
             && self
                 .find(principal.application)
                 .is_some_and(|known| !known.disabled && known.token_version == principal.version)

@@ -4,18 +4,23 @@
 //! that one never passes for the other. Every registered claim that we set is required, times are judged by the App's
 //! clock with five seconds of leeway, and the algorithm is ours and not the header's.
 
-use std::{collections::HashSet, net::IpAddr, time::Duration};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use entity::{application, connect_token};
+use entity::{application, connect_token, kind::AuditAction};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use super::{ConnectToken, Principal, PrincipalKind, attempts};
+use super::{Caller, ConnectToken, Principal, PrincipalKind, attempts};
 use crate::{
     app::App,
+    audit::{Actor, Entry},
     clock::Timestamp,
     error::{Error, Result},
     item,
@@ -89,11 +94,12 @@ pub struct ConnectTokenRequest {
 /// not exist.
 pub async fn create_api_key(
     app: &App,
-    address: IpAddr,
+    caller: Caller,
     client_id: &str,
     client_secret: &str,
 ) -> Result<Issued> {
     let now = app.clock.now();
+    let address = caller.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     attempts::check(app, address, now).await?;
     let row = match Uuid::parse_str(client_id) {
         Ok(id) => {
@@ -103,15 +109,30 @@ pub async fn create_api_key(
         }
         Err(_) => None,
     };
+    let known = row.as_ref().map(|row| row.id);
     let hash = row.as_ref().map_or(&[0; 32][..], |row| &row.secret_hash);
     let matches = app.vault.secret_matches(client_secret, hash);
     let Some(row) = row.filter(|row| matches && row.disabled_at.is_none()) else {
         attempts::failed(app, address, now).await?;
+        if let Some(known) = known {
+            app.tally.refused(known, caller, now);
+        }
         return Err(Error::Unauthenticated(
             "wrong client id or secret, or the application is disabled",
         ));
     };
-    issue(app, &row, API_KEY, API_KEY_LASTS, app.rng.id(now), None)
+    let id = app.rng.id(now);
+    let issued = issue(app, &row, API_KEY, API_KEY_LASTS, id, None)?;
+    let actor = Actor::client_secret(caller);
+    let entry = Entry::new(row.id, AuditAction::ApiKeyCreated, actor).on(id);
+    let owner = app.clone();
+    app.unit(async move {
+        entry
+            .append(owner.db.write(), &owner.clock, &owner.rng)
+            .await
+    })
+    .await?;
+    Ok(issued)
 }
 
 /// Issues a connect token for a browser or a phone.
@@ -144,6 +165,12 @@ pub async fn create_connect_token(
         id,
         Some(token),
     )?;
+    let mut entry = Entry::of(principal, AuditAction::ConnectTokenCreated)
+        .on(id)
+        .about(&app.vault, request.client_user_id.as_deref());
+    if let Some(item) = request.item {
+        entry = entry.with("itemId", item.to_string());
+    }
     let stored = connect_token::ActiveModel {
         id: Set(id),
         application_id: Set(principal.application),
@@ -154,12 +181,16 @@ pub async fn create_connect_token(
         avoid_duplicates: Set(request.avoid_duplicates),
         created_at: Set(now),
         expires_at: Set(issued.expires_at),
+        revoked_at: Set(None),
     };
-    let db = app.db.clone();
+    let owner = app.clone();
     app.unit(async move {
+        let txn = owner.db.begin().await?;
         connect_token::Entity::insert(stored)
-            .exec_without_returning(db.write())
+            .exec_without_returning(&txn)
             .await?;
+        entry.append(&txn, &owner.clock, &owner.rng).await?;
+        txn.commit().await?;
         Ok(())
     })
     .await?;
@@ -277,7 +308,12 @@ pub async fn verify(app: &App, token: &str) -> Result<Principal> {
         kind,
         version: claims.ver,
         expires_at: exp,
+        token: claims.jti,
+        caller: Caller::default(),
     };
+    if app.applications.revoked(principal.token) {
+        return Err(REFUSED);
+    }
     let known = app
         .applications
         .load(&app.db, principal.application)

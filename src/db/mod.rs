@@ -5,9 +5,11 @@
 //! half-way. Statements are counted ([`Db::statements`]), never logged with values.
 
 pub mod attempt;
+pub mod audit;
 pub mod backup;
 pub mod change;
 pub mod delivery;
+pub mod erasure;
 pub mod event;
 pub mod execution;
 pub mod guess;

@@ -3,9 +3,9 @@
 use chrono::NaiveDate;
 use entity::{
     kind::{
-        AccountSubtype, AccountType, AutoSyncDrop, ChangeAction, DeliveryStatus, EntityKind,
-        EventType, ExecutionStatus, TransactionStatus, TransactionType, TriggeredBy,
-        WebhookPayload,
+        AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, ChangeAction,
+        DeliveryStatus, EntityKind, EventType, ExecutionStatus, TransactionStatus, TransactionType,
+        TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -82,6 +82,8 @@ cells!(
     i64,
     AccountSubtype,
     AccountType,
+    AuditAction,
+    AuditActor,
     AutoSyncDrop,
     ChangeAction,
     DeliveryStatus,

@@ -133,7 +133,7 @@ pub async fn check_place(app: &App, application: Uuid, place: Place) -> Result<(
 }
 
 /// The oldest position behind which everything is still kept.
-async fn oldest(app: &App, application: Uuid) -> Result<i64> {
+pub(crate) async fn oldest(app: &App, application: Uuid) -> Result<i64> {
     if let Some(first) = first(app, application).await? {
         return Ok(first - 1);
     }

@@ -81,6 +81,24 @@ pub async fn after(
         .await?)
 }
 
+/// Published events about Items of a client user, behind a position and up to another, oldest first.
+pub async fn of_client_user(
+    app: &App,
+    application: Uuid,
+    client_user_id: &str,
+    (after, to): (i64, i64),
+    limit: usize,
+) -> Result<Vec<event::Model>> {
+    Ok(event::Entity::owned_by(application)
+        .filter(event::Column::Position.gt(after))
+        .filter(event::Column::Position.lte(to))
+        .filter(event::Column::ClientUserId.eq(client_user_id))
+        .order_by_asc(event::Column::Position)
+        .limit(limit as u64)
+        .all(app.db.read())
+        .await?)
+}
+
 /// Whether anything of a scope is in the log.
 pub async fn any(db: &Db, scope: &Scope) -> Result<bool> {
     let found = select(scope).limit(1).one(db.read()).await?;

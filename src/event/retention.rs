@@ -1,4 +1,5 @@
-//! Forgetting: events, and the deliveries that told of them, go when they are older than the settings say.
+//! Forgetting: events, the deliveries that told of them, and entries of the audit log go when they are older than the
+//! settings say.
 //!
 //! An application's log is cut at its old end only, so that a cursor is either good or known to be too old.
 
@@ -46,8 +47,22 @@ pub async fn run_once(app: &App) -> Result<usize> {
             move |db| async move { db::event::forget_tests(&db, application, cutoff, BATCH).await };
         removed += repeat(app, batch).await?;
     }
+    removed += audit(app).await?;
     let batch = move |db| async move { db::delivery::forget(&db, cutoff, BATCH).await };
     removed += repeat(app, batch).await?;
+    Ok(removed)
+}
+
+/// Entries of the audit log, of every application that has some.
+async fn audit(app: &App) -> Result<usize> {
+    let cutoff = app.clock.now().minus(app.config.audit_retention);
+    let mut removed = 0;
+    for application in app.applications.all() {
+        let application = application.id;
+        let batch =
+            move |db| async move { db::audit::forget(&db, application, cutoff, BATCH).await };
+        removed += repeat(app, batch).await?;
+    }
     Ok(removed)
 }
 

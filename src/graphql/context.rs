@@ -1,22 +1,34 @@
 //! What a resolver may ask its context for: the App, and who is asking.
 
-use std::net::IpAddr;
-
 use async_graphql::Context;
 
 use crate::{
     app::App,
-    auth::Principal,
+    auth::{Caller, Principal},
     error::{Error, Result},
 };
 
 /// Who is asking, as a transport found out; data of every request.
 #[derive(Clone, Debug)]
 pub struct Asking {
+    principal: Option<Principal>,
+    caller: Caller,
+}
+
+impl Asking {
+    /// The principal behind the token, if there was one, in this request.
+    pub fn new(principal: Option<Principal>, caller: Caller) -> Self {
+        let principal = principal.map(|principal| Principal {
+            caller,
+            ..principal
+        });
+        Self { principal, caller }
+    }
+
     /// The principal behind the token, if there was one.
-    pub principal: Option<Principal>,
-    /// Where the request comes from, behind trusted proxies.
-    pub address: IpAddr,
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
 }
 
 /// The only accessors of resolvers.
@@ -27,8 +39,8 @@ pub trait ContextExt {
     /// Who is asking; UNAUTHENTICATED when nobody is.
     fn principal(&self) -> Result<&Principal>;
 
-    /// Where the request comes from.
-    fn address(&self) -> IpAddr;
+    /// The request, and where it comes from.
+    fn caller(&self) -> Caller;
 }
 
 impl ContextExt for Context<'_> {
@@ -38,14 +50,13 @@ impl ContextExt for Context<'_> {
 
     fn principal(&self) -> Result<&Principal> {
         self.data_unchecked::<Asking>()
-            .principal
-            .as_ref()
+            .principal()
             .ok_or(Error::Unauthenticated(
                 "a token is needed: send an API key or a connect token as Authorization: Bearer …",
             ))
     }
 
-    fn address(&self) -> IpAddr {
-        self.data_unchecked::<Asking>().address
+    fn caller(&self) -> Caller {
+        self.data_unchecked::<Asking>().caller
     }
 }

@@ -30,6 +30,7 @@ use super::{
     types::node::{self, Node},
 };
 use crate::{
+    audit::Shown,
     db::page::{Page, Slice},
     error::{Error, Result},
     event::log,
@@ -175,11 +176,12 @@ pub struct Loaders {
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    shown: Arc<Shown>,
 }
 
 impl Loaders {
-    /// Empty ones, for what runs in these turns.
-    pub fn new(turn: &Turn) -> Self {
+    /// Empty ones, for what runs in these turns; what they find is counted as shown.
+    pub fn new(turn: &Turn, shown: Arc<Shown>) -> Self {
         Self {
             nodes: Batch::new(turn),
             items: Batch::new(turn),
@@ -196,6 +198,7 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            shown,
         }
     }
 }
@@ -204,20 +207,31 @@ fn loaders<'a>(ctx: &Context<'a>) -> &'a Loaders {
     ctx.data_unchecked::<Loaders>()
 }
 
+/// Counts rows of personal data that the answer shows.
+pub fn show(ctx: &Context<'_>, kind: EntityKind, rows: usize) {
+    if let Ok(principal) = ctx.principal() {
+        loaders(ctx).shown.add(principal, kind, rows);
+    }
+}
+
 /// An entity of a kind; API keys only.
 pub async fn node(ctx: &Context<'_>, kind: EntityKind, id: Uuid) -> Result<Option<Node>> {
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
     let load = |kind: EntityKind, ids: Vec<Uuid>| async move {
         node::of_table(&app, &principal, kind.table(), &ids).await
     };
-    loaders(ctx).nodes.load(kind, id, load).await
+    let node = loaders(ctx).nodes.load(kind, id, load).await?;
+    show(ctx, kind, usize::from(node.is_some()));
+    Ok(node)
 }
 
 /// An Item of this principal.
 pub async fn item(ctx: &Context<'_>, id: Uuid) -> Result<Option<item::Model>> {
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
     let load = |(), ids: Vec<Uuid>| async move { items::list::by_id(&app, &principal, &ids).await };
-    loaders(ctx).items.load((), id, load).await
+    let item = loaders(ctx).items.load((), id, load).await?;
+    show(ctx, EntityKind::Item, usize::from(item.is_some()));
+    Ok(item)
 }
 
 /// An account of this principal.
@@ -225,14 +239,18 @@ pub async fn account(ctx: &Context<'_>, id: Uuid) -> Result<Option<account::Mode
     let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
     let load =
         |(), ids: Vec<Uuid>| async move { list::accounts_by_id(&app, &principal, &ids).await };
-    loaders(ctx).accounts.load((), id, load).await
+    let account = loaders(ctx).accounts.load((), id, load).await?;
+    show(ctx, EntityKind::Account, usize::from(account.is_some()));
+    Ok(account)
 }
 
 /// The holder of an Item.
 pub async fn identity(ctx: &Context<'_>, item: Uuid) -> Result<Option<identity::Model>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
     let load = move |(), ids: Vec<Uuid>| async move { list::identities(&app, owner, &ids).await };
-    loaders(ctx).identities.load((), item, load).await
+    let identity = loaders(ctx).identities.load((), item, load).await?;
+    show(ctx, EntityKind::Identity, usize::from(identity.is_some()));
+    Ok(identity)
 }
 
 /// Accounts of an Item.
@@ -247,7 +265,9 @@ pub async fn accounts_of(
         list::accounts(&app, owner, &ids, kind, slice).await
     };
     let page = loaders(ctx).accounts_of.load((kind, slice), item, load);
-    Ok(page.await?.unwrap_or_default())
+    let page = page.await?.unwrap_or_default();
+    show(ctx, EntityKind::Account, page.rows.len());
+    Ok(page)
 }
 
 /// How many accounts an Item has.
@@ -274,7 +294,9 @@ pub async fn consents_of(
     let load =
         move |slice, ids: Vec<Uuid>| async move { list::consents(&app, owner, &ids, slice).await };
     let page = loaders(ctx).consents_of.load(slice, item, load);
-    Ok(page.await?.unwrap_or_default())
+    let page = page.await?.unwrap_or_default();
+    show(ctx, EntityKind::Consent, page.rows.len());
+    Ok(page)
 }
 
 /// Transactions of an Item or account.
@@ -292,7 +314,9 @@ pub async fn transactions_of(
     };
     let arguments = (parent, filter, detailed, slice);
     let page = loaders(ctx).transactions_of.load(arguments, id, load);
-    Ok(page.await?.unwrap_or_default())
+    let page = page.await?.unwrap_or_default();
+    show(ctx, EntityKind::Transaction, page.rows.len());
+    Ok(page)
 }
 
 /// How many transactions an Item or account has.

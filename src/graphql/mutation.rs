@@ -15,6 +15,7 @@ use super::{
             DisableItemAutoSyncInput, DisableItemAutoSyncPayload, SendItemMfaInput,
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
+        client_user::{DeleteClientUserInput, DeleteClientUserPayload},
         item::Item,
         sending::{
             ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
@@ -26,7 +27,7 @@ use super::{
         },
     },
 };
-use crate::{auth::token, item, webhook};
+use crate::{auth::token, client_user, item, webhook};
 
 /// Root fields that change something.
 pub struct Mutation;
@@ -42,7 +43,7 @@ impl Mutation {
     ) -> Result<CreateApiKeyPayload> {
         let issued = token::create_api_key(
             ctx.app(),
-            ctx.address(),
+            ctx.caller(),
             &input.client_id,
             &input.client_secret,
         )
@@ -116,6 +117,17 @@ impl Mutation {
         Ok(DeleteItemPayload {
             deleted_item_id: input.item_id,
         })
+    }
+
+    /// Erases a client user: deletes all Items that carry the id now, as `deleteItem` does, ends the connect tokens made for the user within five seconds, and makes the log of events forget the id. Answers once this is ordered for good and up to 100 Items are gone; the rest follows by itself, `item/deleted` for each. An Item that is made meanwhile is not touched. For a user who has nothing, nothing is deleted. The README tells what is kept, and until when. FORBIDDEN to connect tokens.
+    async fn delete_client_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which client user.")] input: DeleteClientUserInput,
+    ) -> Result<DeleteClientUserPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let erased = client_user::delete(app, principal, &input.client_user_id).await?;
+        Ok(erased.into())
     }
 
     /// Registers an endpoint that is told of events by signed requests. Fails with INVALID_INPUT for an address that may not be reached, and when you have as many webhooks as you may. FORBIDDEN to connect tokens.

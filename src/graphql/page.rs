@@ -33,6 +33,8 @@ pub enum List {
     Webhooks = 6,
     /// Deliveries.
     Deliveries = 7,
+    /// Entries of the audit log.
+    AuditEntries = 8,
 }
 
 /// The cursor of a row.
@@ -59,9 +61,12 @@ fn key(list: List, cursor: &str) -> Result<Key> {
     };
     let id = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| Error::BadCursor);
     match list {
-        List::Items | List::Accounts | List::Consents | List::Webhooks | List::Deliveries => {
-            Ok(Key::Id(id(key)?))
-        }
+        List::Items
+        | List::Accounts
+        | List::Consents
+        | List::Webhooks
+        | List::Deliveries
+        | List::AuditEntries => Ok(Key::Id(id(key)?)),
         List::Transactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))

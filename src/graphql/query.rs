@@ -9,6 +9,8 @@ use super::{
     types::{
         account::Account,
         application::Viewer,
+        audit::{self, AuditEntryConnection, AuditFilter},
+        client_user::{self, ClientUserExport},
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
         feed::{self, ChangeConnection},
@@ -181,5 +183,38 @@ impl Query {
         #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
     ) -> Result<ChangeConnection> {
         feed::list(ctx, first, after).await
+    }
+
+    /// Who did what to what is yours, newest first. Entries of the last moments may come in behind younger ones. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only these entries.")] filter: Option<AuditFilter>,
+    ) -> Result<AuditEntryConnection> {
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        audit::list(ctx, arguments, filter).await
+    }
+
+    /// Everything that is held about a client user, in pages: read on with `after` until `cursor` is null. What exists from the first page to the last is there, once, as it is when its page is read; what comes or goes meanwhile may be missing, and a transaction whose day changes meanwhile may come twice or not. Empty for a user who has nothing. Not part of it: the values of credentials, which nobody can read; files, which are dropped with the run that reads them; what your own endpoints were sent and answered. The audit log notes the first page. At most 500 records a page, 50 unless told. Fails with BAD_CURSOR for a cursor that comes from elsewhere. FORBIDDEN to connect tokens.
+    async fn export_client_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Your name for the user. 1 to 256 characters.")] client_user_id: String,
+        #[graphql(desc = "Most records of this page.")] first: Option<i32>,
+        #[graphql(desc = "The `cursor` of the page before; from the start when left out.")]
+        after: Option<String>,
+    ) -> Result<ClientUserExport> {
+        client_user::export(ctx, &client_user_id, first, after.as_deref()).await
     }
 }

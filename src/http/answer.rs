@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{guard::Rejection, negotiate::Media};
 use crate::error::Error;
@@ -16,6 +17,13 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The id of a request: in its answer, in the log, in every error.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
+
+impl RequestId {
+    /// As operations know it.
+    pub(super) fn uuid(&self) -> Option<Uuid> {
+        self.0.parse().ok()
+    }
+}
 
 /// Why a request is not executed.
 #[derive(Debug)]

@@ -23,7 +23,11 @@ use super::{
     operation::{Answer, Asked, Extensions, Ready, prepare},
     single, sse, token, ws,
 };
-use crate::{auth::Principal, error::Error, graphql::Asking};
+use crate::{
+    auth::{Caller, Principal},
+    error::Error,
+    graphql::Asking,
+};
 
 /// What /graphql takes; PUT and DELETE for streams that carry several operations.
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
@@ -168,10 +172,11 @@ pub(super) async fn admit(
             .header(header::ALLOW, HeaderValue::from_static("POST")));
     }
     let trusted = &web.app.config.trusted_proxies;
-    let asking = Asking {
-        principal,
-        address: address::of(&parts.extensions, &parts.headers, trusted),
+    let caller = Caller {
+        request: parts.extensions.get().and_then(RequestId::uuid),
+        address: Some(address::of(&parts.extensions, &parts.headers, trusted)),
     };
+    let asking = Asking::new(principal, caller);
     let (document, introspections) = (document.document, document.introspections);
     prepare(web, asked, document, introspections, asking)
 }

@@ -57,7 +57,7 @@ async fn open(
 }
 
 fn pieces(web: Web, ready: Ready, id: String) -> impl Stream<Item = Bytes> + Send {
-    let principal = ready.asking.principal.clone();
+    let principal = ready.asking.principal().cloned();
     let answers = answers(web.clone(), ready, None, id);
     living(web, principal, answers).map(|life| match life {
         // The head goes out with the first piece.

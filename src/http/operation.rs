@@ -133,7 +133,7 @@ impl Ready {
 
     /// Whose it is; nobody's when it is asked without a token.
     pub(super) fn application(&self) -> Option<Uuid> {
-        let principal = self.asking.principal.as_ref()?;
+        let principal = self.asking.principal()?;
         Some(principal.application)
     }
 

@@ -190,7 +190,7 @@ async fn bring(
     };
     let presented = token::in_headers(&parts.headers);
     let ready = admit(web, parts, asked, presented).await?;
-    let principal = ready.asking.principal.as_ref().ok_or_else(unknown)?;
+    let principal = ready.asking.principal().ok_or_else(unknown)?;
     owned(reserved, principal)?;
     let telling = {
         let mut running = reserved.running();

@@ -91,7 +91,8 @@ async fn in_address(web: &Web, parts: &Parts) -> Result<Option<String>, Refusal>
 
 /// Behind what a client that comes back goes on. A bad one is an answer of its own, at which EventSource gives up.
 async fn last_event(web: &Web, parts: &Parts, ready: &Ready) -> Result<Option<i64>, Refusal> {
-    let (Some(last), Some(principal)) = (parts.headers.get(LAST_EVENT_ID), &ready.asking.principal)
+    let (Some(last), Some(principal)) =
+        (parts.headers.get(LAST_EVENT_ID), ready.asking.principal())
     else {
         return Ok(None);
     };
@@ -128,7 +129,7 @@ fn events(
     id: String,
 ) -> impl Stream<Item = Bytes> + Send {
     stream! {
-        let principal = ready.asking.principal.clone();
+        let principal = ready.asking.principal().cloned();
         let application = ready.application();
         let cursor = |position: Option<i64>| {
             Some(cursor::encode(&web.app, application?, position?))

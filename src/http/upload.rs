@@ -17,13 +17,14 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    Web,
+    Web, address,
     answer::{Refusal, RequestId},
     body,
     negotiate::Media,
     token,
 };
 use crate::{
+    auth::{Caller, Principal},
     error::Error,
     item::upload::{self, LARGEST, Uploaded},
 };
@@ -38,7 +39,15 @@ pub(super) async fn receive(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match timeout(WHOLE, store(&web, &parts.headers, body)).await {
+    let caller = Caller {
+        request: id.uuid(),
+        address: Some(address::of(
+            &parts.extensions,
+            &parts.headers,
+            &web.app.config.trusted_proxies,
+        )),
+    };
+    match timeout(WHOLE, store(&web, &parts.headers, caller, body)).await {
         Ok(Ok(uploaded)) => (
             StatusCode::CREATED,
             [(header::CONTENT_TYPE, Media::Json.content_type())],
@@ -51,11 +60,19 @@ pub(super) async fn receive(
     }
 }
 
-async fn store(web: &Web, headers: &HeaderMap, body: Body) -> Result<Uploaded, Refusal> {
+async fn store(
+    web: &Web,
+    headers: &HeaderMap,
+    caller: Caller,
+    body: Body,
+) -> Result<Uploaded, Refusal> {
     let presented = token::in_headers(headers);
     let principal = token::principal(&web.app, presented, token::origin(headers)).await;
     let principal = match principal {
-        Ok(principal) => principal,
+        Ok(principal) => Principal {
+            caller,
+            ..principal
+        },
         Err(error) => {
             body::drain(headers, body);
             return Err(error.into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use entity::{
     execution, item,
-    kind::{AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, TriggeredBy},
+    kind::{AuditAction, AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, TriggeredBy},
 };
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel as _};
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Entry,
     auth::{KnownApplication, Principal},
     clock::{Rng, Timestamp},
     connector::{Descriptor, SourceKind},
@@ -266,6 +267,11 @@ pub async fn disable_auto_sync(app: &App, principal: &Principal, id: Uuid) -> Re
         if let Some(running) = unfinished(&txn, &item).await? {
             db::execution::forget_resumption(&owner.db, &txn, running.id).await?;
         }
+        Entry::of(&principal, AuditAction::ItemAutoSyncDisabled)
+            .on(id)
+            .about(&owner.vault, item.client_user_id.as_deref())
+            .append(&txn, &owner.clock, &owner.rng)
+            .await?;
         txn.commit().await?;
         Ok(item.into_row())
     })

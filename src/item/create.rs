@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::{
     connect_token, event_head, idempotency_key, item,
-    kind::{EntityKind, ExecutionStatus, Product},
+    kind::{AuditAction, EntityKind, ExecutionStatus, Product},
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait,
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     connector::validate::Required,
     error::{Error, Result},
@@ -157,11 +158,28 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         Signal::Prepared.into(),
     )
     .await?;
+    note(&txn, app, principal, &item).await?;
     txn.commit().await?;
     Ok(Changed {
         item: item.into_row(),
         position,
     })
+}
+
+/// Tells the audit log of a new Item.
+async fn note(
+    txn: &DatabaseTransaction,
+    app: &App,
+    principal: &Principal,
+    item: &item::Model,
+) -> Result<()> {
+    Entry::of(principal, AuditAction::ItemCreated)
+        .on(item.id)
+        .about(&app.vault, item.client_user_id.as_deref())
+        .with("connectorId", item.connector_id)
+        .append(txn, &app.clock, &app.rng)
+        .await?;
+    Ok(())
 }
 
 /// A new Item with nothing in it.
@@ -226,6 +244,7 @@ async fn as_token_says(app: &App, principal: &Principal, mut new: NewItem) -> Re
     };
     let row = connect_token::Entity::owned_by(principal.application)
         .filter(connect_token::Column::Id.eq(token.id))
+        .filter(connect_token::Column::RevokedAt.is_null())
         .one(app.db.read())
         .await?
         .ok_or(Error::Unauthenticated(

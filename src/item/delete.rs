@@ -2,7 +2,7 @@
 
 use entity::{
     data_key, idempotency_key,
-    kind::{EntityKind, EventType},
+    kind::{AuditAction, EntityKind, EventType},
 };
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _};
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Held, lock, save, transition, unfinished};
 use crate::{
     app::App,
+    audit::{Actor, Entry},
     auth::Principal,
     error::Result,
     event::{self, Draft, change::Told},
@@ -21,25 +22,26 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
     principal.require_api_key("delete items")?;
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
-        let app = owner;
-        let txn = app.db.begin().await?;
+        let txn = owner.db.begin().await?;
         let mut item = lock(&txn, &principal, id).await?;
-        delete_held(&txn, &app, &mut item).await?;
+        remove(&txn, &owner, &mut item, &Actor::from(&principal)).await?;
         txn.commit().await?;
-        app.wakes.relay.notify();
-        app.wakes.purge.notify();
         Ok(())
     })
-    .await
+    .await?;
+    app.wakes.relay.notify();
+    app.wakes.purge.notify();
+    Ok(())
 }
 
-/// Deletes an Item whose row is held.
-pub(super) async fn delete_held(
+/// Deletes an Item whose row is held, on behalf of somebody. The caller commits, then wakes the relay and the purge.
+pub(crate) async fn remove(
     txn: &DatabaseTransaction,
     app: &App,
     item: &mut Held,
+    actor: &Actor,
 ) -> Result<()> {
-    let (now, id) = (app.clock.now(), item.id);
+    let (id, now) = (item.id, app.clock.now());
     data_key::Entity::delete_many()
         .filter(data_key::Column::ApplicationId.eq(item.application_id))
         .filter(data_key::Column::ItemId.eq(id))
@@ -75,5 +77,11 @@ pub(super) async fn delete_held(
     item.consent_notice_at = None;
     item.deleted_at = Some(now);
     item.updated_at = now;
-    save(txn, item).await
+    save(txn, item).await?;
+    Entry::new(item.application_id, AuditAction::ItemDeleted, actor.clone())
+        .on(id)
+        .about(&app.vault, item.client_user_id.as_deref())
+        .append(txn, &app.clock, &app.rng)
+        .await?;
+    Ok(())
 }

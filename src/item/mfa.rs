@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use entity::{item, kind::ExecutionStatus};
+use entity::{
+    item,
+    kind::{AuditAction, ExecutionStatus},
+};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -12,6 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     connector::{Field, validate::validate_value},
     error::{Error, Result},
@@ -77,6 +81,11 @@ async fn answer_in_task(
         Signal::AnswerGiven.into(),
     )
     .await?;
+    Entry::of(principal, AuditAction::ItemMfaSent)
+        .on(id)
+        .about(&app.vault, item.client_user_id.as_deref())
+        .append(&txn, &app.clock, &app.rng)
+        .await?;
     txn.commit().await?;
     Ok(Changed {
         item: item.into_row(),

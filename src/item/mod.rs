@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub(crate) use self::delete::remove;
 pub use self::{
     auto_sync::{AutoSync, disable_auto_sync},
     create::{NewItem, create},
@@ -165,6 +166,16 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Credentials> {
             .map(|(name, value)| (name, SecretString::from(value)))
             .collect(),
     ))
+}
+
+/// Names of the parameters whose values are held for an Item, sealed.
+pub async fn held_parameters(app: &App, item: &item::Model) -> Result<Vec<String>> {
+    let Some(envelope) = &item.credentials else {
+        return Ok(Vec::new());
+    };
+    let scope = credentials_scope(item);
+    let opened = app.vault.unseal(app.db.read(), scope, envelope).await?;
+    Ok(from_bytes(&opened)?.0.into_keys().collect())
 }
 
 /// A new run of an Item, that a worker may take at once. It is in no table yet.

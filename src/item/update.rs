@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use entity::{
     connect_token, item,
-    kind::{EntityKind, ExecutionStatus, Product},
+    kind::{AuditAction, EntityKind, ExecutionStatus, Product},
 };
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{Actor, Entry},
     auth::Principal,
     connector::{Descriptor, validate::Required},
     error::{Error, Result},
@@ -41,6 +42,21 @@ pub struct ItemUpdate {
     pub client_user_id: Change<String>,
     /// Told of all its events.
     pub webhook_url: Change<String>,
+}
+
+impl ItemUpdate {
+    /// Names of the fields that are given.
+    fn fields(&self) -> Vec<&'static str> {
+        [
+            ("parameters", !self.parameters.is_empty()),
+            ("products", self.products.is_some()),
+            ("clientUserId", self.client_user_id != Change::Keep),
+            ("webhookUrl", self.webhook_url != Change::Keep),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
 }
 
 /// Starts a new run of an Item, with new parameters when given. A question that waits for the user is abandoned.
@@ -72,6 +88,7 @@ async fn update_in_task(
     if let Change::Set(url) = &changes.webhook_url {
         input::check_webhook_url(app, url.as_deref())?;
     }
+    let fields = changes.fields();
     let sent = by_name(changes.parameters)?;
     let txn = app.db.begin().await?;
     let mut item = lock(&txn, principal, id).await?;
@@ -111,6 +128,12 @@ async fn update_in_task(
         Signal::UpdateRequested.into(),
     )
     .await?;
+    Entry::of(principal, AuditAction::ItemUpdated)
+        .on(id)
+        .about(&app.vault, item.client_user_id.as_deref())
+        .with("fields", fields)
+        .append(&txn, &app.clock, &app.rng)
+        .await?;
     txn.commit().await?;
     Ok(Changed {
         item: item.into_row(),
@@ -229,6 +252,15 @@ pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
     item.failed_runs = 0;
     item.updated_at = app.clock.now();
     save(&txn, &item).await?;
+    Entry::new(
+        item.application_id,
+        AuditAction::ItemUnlocked,
+        Actor::operator(),
+    )
+    .on(id)
+    .about(&app.vault, item.client_user_id.as_deref())
+    .append(&txn, &app.clock, &app.rng)
+    .await?;
     txn.commit().await?;
     Ok(item)
 }

@@ -12,9 +12,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Held, auto_sync, consent, delete::delete_held};
+use super::{Held, auto_sync, consent, remove};
 use crate::{
     app::{App, BEAT as APPLICATIONS_BEAT},
+    audit::Actor,
     clock::Timestamp,
     db::{self, item::Due},
     error::Result,
@@ -76,8 +77,9 @@ impl Upkeep {
         self.idle_behind = more.unwrap_or_default();
         for id in &idle {
             let (owner, id) = (app.clone(), *id);
-            app.unit(async move { delete_untouched(&owner, id, since).await })
-                .await?;
+            // Its way into the task moves it a few times.
+            let work = Box::pin(async move { delete_untouched(&owner, id, since).await });
+            app.unit(work).await?;
         }
         if !idle.is_empty() {
             app.wakes.relay.notify();
@@ -96,7 +98,7 @@ async fn delete_untouched(app: &App, id: Uuid, since: Timestamp) -> Result<()> {
         .one(&txn)
         .await?;
     let Some(row) = row else { return Ok(()) };
-    delete_held(&txn, app, &mut Held::stored(row)).await?;
+    remove(&txn, app, &mut Held::stored(row), &Actor::ponte()).await?;
     Ok(txn.commit().await?)
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use entity::{data_key, execution, upload, upload_chunk};
+use entity::{data_key, execution, kind::AuditAction, upload, upload_chunk};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter as _,
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     clock::Timestamp,
     error::{Error, Result},
@@ -34,6 +35,7 @@ const MOST_BYTES: i64 = 100 * 1024 * 1024;
 /// An upload under way.
 pub struct Writer {
     app: App,
+    principal: Principal,
     id: Uuid,
     key: DataKey,
     buffer: Vec<u8>,
@@ -103,6 +105,7 @@ pub async fn begin(app: &App, principal: &Principal) -> Result<Writer> {
         txn.commit().await?;
         Ok(Writer {
             app: app.clone(),
+            principal,
             id,
             key,
             buffer: Vec::with_capacity(CHUNK),
@@ -152,10 +155,20 @@ impl Writer {
         let aad = associated_data(self.id, self.chunks, last);
         let sealed = self.app.vault.seal_piece(&self.key, &aad, &self.buffer)?;
         let size = i64::try_from(self.buffer.len()).expect("a chunk is small");
-        let (db, id, ordinal) = (self.app.db.clone(), self.id, self.chunks);
+        let (id, ordinal, app) = (self.id, self.chunks, self.app.clone());
+        let entry = last.then(|| {
+            let token = self.principal.connect_token();
+            Entry::of(&self.principal, AuditAction::UploadCreated)
+                .on(id)
+                .about(
+                    &app.vault,
+                    token.and_then(|token| token.client_user_id.as_deref()),
+                )
+                .with("bytes", self.size)
+        });
         self.app
             .unit(async move {
-                let txn = db.begin().await?;
+                let txn = app.db.begin().await?;
                 upload_chunk::Entity::insert(upload_chunk::ActiveModel {
                     upload_id: Set(id),
                     ordinal: Set(ordinal),
@@ -173,6 +186,9 @@ impl Writer {
                     .filter(upload::Column::Id.eq(id))
                     .exec(&txn)
                     .await?;
+                if let Some(entry) = entry {
+                    entry.append(&txn, &app.clock, &app.rng).await?;
+                }
                 txn.commit().await?;
                 Ok(())
             })
@@ -279,7 +295,7 @@ pub(crate) async fn delete_of_run(
 }
 
 /// Deletes an upload, its key first, and says how many rows that were.
-pub(super) async fn delete(txn: &impl ConnectionTrait, id: Uuid) -> Result<usize> {
+pub(crate) async fn delete(txn: &impl ConnectionTrait, id: Uuid) -> Result<usize> {
     let row = upload::Entity::find_by_id(id).one(txn).await?;
     if let Some(key) = row.and_then(|row| row.data_key_id) {
         data_key::Entity::delete_by_id(key).exec(txn).await?;

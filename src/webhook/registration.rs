@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use entity::{
     application, delivery, event,
-    kind::{DeliveryStatus, EventType, WebhookPayload},
+    kind::{AuditAction, DeliveryStatus, EventType, WebhookPayload},
     webhook,
 };
 use sea_orm::{
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     clock::Timestamp,
     db,
@@ -87,6 +88,29 @@ pub struct WebhookUpdate {
     pub backlog: Option<Backlog>,
 }
 
+impl WebhookUpdate {
+    /// What the audit log tells of it: names of the fields that are given.
+    fn entry(&self, principal: &Principal, id: Uuid) -> Entry {
+        let fields = [
+            ("url", self.url != Change::Keep),
+            ("events", self.events != Change::Keep),
+            ("description", self.description != Change::Keep),
+            ("enabled", self.enabled != Change::Keep),
+            ("headers", !matches!(self.headers, Change::Keep)),
+            ("payload", self.payload.is_some()),
+            ("ordered", self.ordered.is_some()),
+            ("maxConcurrency", self.max_concurrency != Change::Keep),
+            ("maxPerSecond", self.max_per_second != Change::Keep),
+            ("backlog", self.backlog.is_some()),
+        ];
+        let given = fields.into_iter().filter(|(_, given)| *given);
+        let names: Vec<&str> = given.map(|(name, _)| name).collect();
+        Entry::of(principal, AuditAction::WebhookUpdated)
+            .on(id)
+            .with("fields", names)
+    }
+}
+
 /// A registration with its signing secret, which is shown this once.
 pub struct Created {
     /// The committed state.
@@ -104,7 +128,8 @@ pub async fn create(app: &App, principal: &Principal, new: NewWebhook) -> Result
     let headers = check::headers(new.headers)?;
     let max_concurrency = check::concurrency(new.max_concurrency)?;
     let max_per_second = check::per_second(new.max_per_second)?;
-    let (app, application) = (app.clone(), principal.application);
+    let (app, principal) = (app.clone(), principal.clone());
+    let application = principal.application;
     let task = app.clone();
     app.unit(async move {
         let app = task;
@@ -153,6 +178,10 @@ pub async fn create(app: &App, principal: &Principal, new: NewWebhook) -> Result
         webhook::Entity::insert(webhook.clone().into_active_model().reset_all())
             .exec_without_returning(&txn)
             .await?;
+        Entry::of(&principal, AuditAction::WebhookCreated)
+            .on(webhook.id)
+            .append(&txn, &app.clock, &app.rng)
+            .await?;
         txn.commit().await?;
         Ok(Created { webhook, secret })
     })
@@ -167,6 +196,7 @@ pub async fn update(
     what: WebhookUpdate,
 ) -> Result<webhook::Model> {
     principal.require_api_key("change webhooks")?;
+    let entry = what.entry(principal, id);
     let url = match &what.url {
         Change::Keep => None,
         Change::Set(Some(url)) => Some(check::url(app, url)?),
@@ -251,6 +281,7 @@ pub async fn update(
             }
             webhook.updated_at = touched(&webhook, now);
             save(&txn, &webhook).await?;
+            entry.append(&txn, &app.clock, &app.rng).await?;
             txn.commit().await?;
             Ok(webhook)
         })
@@ -281,6 +312,10 @@ pub async fn delete(app: &App, principal: &Principal, id: Uuid) -> Result<()> {
             app.vault.destroy(&txn, webhook.headers.as_deref()).await?;
             webhook::Entity::delete_by_id(id).exec(&txn).await?;
             let removed = db::delivery::delete_some(&app.db, &txn, id, BATCH).await?;
+            Entry::of(&principal, AuditAction::WebhookDeleted)
+                .on(id)
+                .append(&txn, &app.clock, &app.rng)
+                .await?;
             txn.commit().await?;
             Ok(removed)
         })
@@ -309,6 +344,10 @@ pub async fn rotate_secret(app: &App, principal: &Principal, id: Uuid) -> Result
         let secret = keys::rotate(&txn, &app, &mut webhook, now).await?;
         webhook.updated_at = touched(&webhook, now);
         save(&txn, &webhook).await?;
+        Entry::of(&principal, AuditAction::WebhookSecretRotated)
+            .on(id)
+            .append(&txn, &app.clock, &app.rng)
+            .await?;
         txn.commit().await?;
         Ok(Created { webhook, secret })
     })
@@ -374,6 +413,10 @@ pub async fn retry_delivery(app: &App, principal: &Principal, id: Uuid) -> Resul
             }
             delivery::Entity::update(delivery.clone().into_active_model().reset_all())
                 .exec(&txn)
+                .await?;
+            Entry::of(&principal, AuditAction::DeliveryRetried)
+                .on(id)
+                .append(&txn, &app.clock, &app.rng)
                 .await?;
             txn.commit().await?;
             Ok(delivery)

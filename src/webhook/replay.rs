@@ -5,12 +5,17 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use entity::{delivery, kind::EventType, webhook};
+use entity::{
+    delivery,
+    kind::{AuditAction, EventType},
+    webhook,
+};
 use uuid::Uuid;
 
 use super::registration::{self, lock};
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     clock::Timestamp,
     db::replay::{self as statements, Stretch, Told},
@@ -91,6 +96,11 @@ async fn run(
         .clock
         .now()
         .minus(Duration::from_millis(u64::try_from(count).unwrap_or(0)));
+    let mut entry = Some(
+        Entry::of(principal, AuditAction::WebhookReplayed)
+            .on(id)
+            .with("count", count),
+    );
     loop {
         if !app.running() {
             return Err(Error::internal("the node stopped during a replay"));
@@ -121,6 +131,10 @@ async fn run(
             .map(|(one, due)| made(app, &webhook, one, *due, now))
             .collect();
         statements::insert(&txn, fresh).await?;
+        // With the first of them, lest one that breaks off is untold.
+        if let Some(entry) = entry.take() {
+            entry.append(&txn, &app.clock, &app.rng).await?;
+        }
         txn.commit().await?;
         app.wakes.delivery.notify();
         app.tails.hint(webhook.application_id);

@@ -5,7 +5,11 @@
 
 use std::collections::HashMap;
 
-use entity::{delivery, event, kind::EventType, test_event};
+use entity::{
+    delivery, event,
+    kind::{AuditAction, EventType},
+    test_event,
+};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
     IntoActiveModel as _, QueryFilter as _,
@@ -16,6 +20,7 @@ use uuid::Uuid;
 use super::registration::lock;
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
     error::{Error, Result},
     event::{body, catalogue},
@@ -63,6 +68,11 @@ pub async fn send_test_event(
                 .await?;
             delivery::Entity::insert(delivery.clone().into_active_model().reset_all())
                 .exec_without_returning(&txn)
+                .await?;
+            Entry::of(&principal, AuditAction::TestEventSent)
+                .on(webhook.id)
+                .with("deliveryId", delivery.id.to_string())
+                .append(&txn, &app.clock, &app.rng)
                 .await?;
             txn.commit().await?;
             Ok(delivery)

@@ -27,9 +27,10 @@ use entity::kind::Environment;
 use ponte::{
     app::App,
     auth::{
-        Principal, PrincipalKind,
+        Caller, Principal, PrincipalKind,
         application::{Created, Operator},
     },
+    client_user,
     clock::{Clock, Rng, Timestamp},
     config::{Config, Settings},
     connector::Registry,
@@ -263,12 +264,17 @@ impl TestApp {
     /// Runs every worker until nothing is due.
     pub async fn settle(&self) {
         loop {
-            let done = sync::run_once(&self.app).await.expect("the sync worker")
+            let done = Box::pin(sync::run_once(&self.app))
+                .await
+                .expect("the sync worker")
                 + event::relay::run_once(&self.app).await.expect("the relay")
                 + webhook::delivery::run_once(&self.app)
                     .await
                     .expect("the deliveries")
-                + item::purge::run_once(&self.app).await.expect("the purge");
+                + item::purge::run_once(&self.app).await.expect("the purge")
+                + client_user::erasure::run_once(&self.app)
+                    .await
+                    .expect("the erasures");
             if done == 0 {
                 return;
             }
@@ -290,10 +296,7 @@ impl TestApp {
     ) -> Value {
         let request = async_graphql::Request::new(document)
             .variables(async_graphql::Variables::from_json(variables))
-            .data(graphql::Asking {
-                principal,
-                address: [127, 0, 0, 1].into(),
-            });
+            .data(graphql::Asking::new(principal, [127, 0, 0, 1].into()));
         // In a task, as a server does: only there siblings wait for each other, so that statements can be counted.
         let graph = self.graph.clone();
         let mut response = tokio::spawn(async move { graph.execute(request).await })
@@ -478,6 +481,8 @@ pub async fn api_key(app: &App, application: Uuid) -> Principal {
         kind: PrincipalKind::ApiKey,
         version: known.token_version,
         expires_at: Timestamp(i64::MAX),
+        token: Uuid::from_u128(0xA91),
+        caller: Caller::default(),
     }
 }
 

@@ -60,7 +60,7 @@ impl World {
             webhook_url: webhook_url.map(str::to_owned),
             ..NewItem::default()
         };
-        let item = item::create(&self.app, &self.principal, new)
+        let item = Box::pin(item::create(&self.app, &self.principal, new))
             .await
             .unwrap()
             .item;

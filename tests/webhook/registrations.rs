@@ -7,7 +7,7 @@ use entity::{
     kind::{DeliveryStatus, EventType},
 };
 use ponte::{
-    auth::{ConnectToken, Principal, PrincipalKind},
+    auth::{Caller, ConnectToken, Principal, PrincipalKind},
     clock::Timestamp,
     db::page::Slice,
     error::Error,
@@ -459,6 +459,8 @@ async fn connect_tokens_may_do_nothing_and_other_applications_find_nothing() {
             }),
             version: 1,
             expires_at: Timestamp(i64::MAX),
+            token: Uuid::nil(),
+            caller: Caller::default(),
         };
         assert_eq!(
             asked_by(&world, &token, id, delivery).await,

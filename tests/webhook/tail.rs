@@ -24,10 +24,7 @@ fn follow(
 ) -> impl Stream<Item = Value> + Unpin + use<> {
     let request = Request::new(FOLLOW)
         .variables(async_graphql::Variables::from_json(variables))
-        .data(Asking {
-            principal: Some(principal.clone()),
-            address: [127, 0, 0, 1].into(),
-        });
+        .data(Asking::new(Some(principal.clone()), [127, 0, 0, 1].into()));
     let answers = world.graph.execute_stream(request);
     answers
         .map(|answer| serde_json::to_value(&answer).unwrap())

@@ -13,6 +13,7 @@ use sea_orm::{ConnectionTrait as _, Statement, Value};
 use uuid::Uuid;
 
 pub use self::statement::Conditions;
+pub(super) use self::statement::pattern as containing;
 use self::statement::{Sql, parent_id, push_conditions, push_parents, statement};
 use super::{
     Db,
@@ -162,7 +163,7 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 9] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
@@ -171,6 +172,7 @@ const KINDS: [(&str, &str); 8] = [
     ("event", "x.position IS NOT NULL"),
     ("webhook", "1 = 1"),
     ("delivery", "1 = 1"),
+    ("audit_entry", "1 = 1"),
 ];
 
 const OF_LIVING_ITEM: &str =

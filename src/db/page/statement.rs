@@ -28,6 +28,11 @@ impl Conditions {
         self.compare(column, ">=", value);
     }
 
+    /// A column is smaller than this, if a value is given.
+    pub fn below(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        self.compare(column, "<", value);
+    }
+
     /// A column is this or smaller, if a value is given.
     pub fn at_most(&mut self, column: &str, value: Option<impl Into<Value>>) {
         self.compare(column, "<=", value);
@@ -79,7 +84,7 @@ impl Conditions {
 }
 
 /// The pattern of texts that contain this one literally.
-fn pattern(text: &str) -> String {
+pub(in crate::db) fn pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {

@@ -325,6 +325,7 @@ pub async fn list(
     let slice = arguments.slice(List::Items, crate::graphql::MOST_ROWS)?;
     let filter = Wanted::from(filter.unwrap_or_default());
     let page = items::list::list(app, principal, &filter, slice).await?;
+    loader::show(ctx, kind::EntityKind::Item, page.rows.len());
     Ok(ItemConnection::new(page, ItemCount(filter)))
 }
 

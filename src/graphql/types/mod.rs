@@ -3,7 +3,9 @@
 pub mod account;
 pub mod application;
 pub mod attempt;
+pub mod audit;
 pub mod change;
+pub mod client_user;
 pub mod connector;
 pub mod consent;
 pub mod details;

@@ -3,14 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Context, ID, Interface, Result};
+use entity::kind::EntityKind;
 use uuid::Uuid;
 
 use super::{
     super::{
-        ContextExt as _,
+        ContextExt as _, loader,
         scalar::{Id, uuid},
     },
     account::Account,
+    audit::AuditEntry,
     connector::Connector,
     consent::Consent,
     event::Event,
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit,
     auth::Principal,
     db::page::kinds,
     error::{Error, Result as OwnResult},
@@ -52,6 +55,26 @@ pub enum Node {
     Webhook(Webhook),
     /// An event for an endpoint.
     Delivery(Delivery),
+    /// Who did what.
+    AuditEntry(AuditEntry),
+}
+
+impl Node {
+    /// The kind of personal data that it is.
+    fn personal(&self) -> Option<EntityKind> {
+        match self {
+            Self::Item(_) => Some(EntityKind::Item),
+            Self::Account(_) => Some(EntityKind::Account),
+            Self::Transaction(_) => Some(EntityKind::Transaction),
+            Self::Identity(_) => Some(EntityKind::Identity),
+            Self::Consent(_) => Some(EntityKind::Consent),
+            Self::Connector(_)
+            | Self::Event(_)
+            | Self::Webhook(_)
+            | Self::Delivery(_)
+            | Self::AuditEntry(_) => None,
+        }
+    }
 }
 
 /// What has these ids, in their order; null where this principal has no such thing.
@@ -69,6 +92,9 @@ pub async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     } else {
         load(app, principal, &rows).await?
     };
+    for kind in found.values().filter_map(Node::personal) {
+        loader::show(ctx, kind, 1);
+    }
     let node = |id: &ID| match found.get(&uuid(id)) {
         Some(node) => Some(node.clone()),
         None => connector(app, id).map(Node::Connector),
@@ -146,6 +172,10 @@ pub async fn of_table(
         "delivery" => {
             let found = webhook::deliveries_by_id(app, principal, ids).await?;
             each(found, |row| Node::Delivery(row.into()))
+        }
+        "audit_entry" => {
+            let found = audit::list::by_id(app, principal, ids).await?;
+            each(found, |row| Node::AuditEntry(row.into()))
         }
         _ => HashMap::new(),
     })

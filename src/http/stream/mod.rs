@@ -71,7 +71,7 @@ pub(super) fn answers(
         let told = alone(&web, request, Kind::Once, place, request_id.clone());
         return fenced(told, request_id);
     }
-    let seat = ready.asking.principal.as_ref().map(|principal| {
+    let seat = ready.asking.principal().map(|principal| {
         let most = web.app.config.subscriptions_per_application;
         web.subscriptions.seat(principal.application, most)
     });

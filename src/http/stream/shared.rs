@@ -53,7 +53,7 @@ struct Key {
 impl Key {
     /// From where a subscription goes on is its own affair, and no part of what it asks.
     fn of(ready: &Ready) -> Option<Self> {
-        let principal = ready.asking.principal.as_ref()?;
+        let principal = ready.asking.principal()?;
         let mut variables = ready.asked.variables.clone();
         if let Some(name) = after_variable(ready) {
             variables.remove(&name);

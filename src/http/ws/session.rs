@@ -29,7 +29,12 @@ use super::{
     },
     protocol::{self, Close, Incoming},
 };
-use crate::{auth::Principal, event::cursor, graphql::Asking, metrics};
+use crate::{
+    auth::{Caller, Principal},
+    event::cursor,
+    graphql::Asking,
+    metrics,
+};
 
 /// Most operations at once.
 const OPERATIONS: usize = 50;
@@ -278,11 +283,12 @@ impl Session {
             .map_err(|_| Close(4400, "Invalid payload of a subscribe message"))
             .map_err(Some)?;
         let app = &self.web.app;
-        let request_id = app.rng.id(app.clock.now()).to_string();
-        let asking = Asking {
-            principal: Some(principal),
-            address: self.address,
+        let request = app.rng.id(app.clock.now());
+        let caller = Caller {
+            request: Some(request),
+            address: Some(self.address),
         };
+        let (asking, request_id) = (Asking::new(Some(principal), caller), request.to_string());
         match self.judge(asked, asking) {
             Ok(ready) => {
                 self.serial += 1;
