@@ -1,6 +1,6 @@
 //! `ponte doctor`: what is wrong with a deployment, and what to do about it.
 //!
-//! A list of [checks](CHECKS), each of which answers findings: what it looked at, how that is, what was found, and what to
+//! A list of checks, each of which answers findings: what it looked at, how that is, what was found, and what to
 //! change. Promises to write nothing, to end also when nothing answers, and to repeat no secret. What a check reads and
 //! what it makes of that are apart, so that the latter can be tested without the former.
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Hint`] says where there may be something to do: it is given after a commit, may be lost, come twice or late, and
 //! is never the truth. Whoever gets one looks in the database; whoever has got none looks by itself at a slow beat. Hints
-//! go by `NOTIFY` ([`postgres`]), or by NATS while that is connected ([`nats`]), which also carries published events to
+//! go by `NOTIFY` (`postgres`), or by NATS while that is connected (`nats`), which also carries published events to
 //! the nodes that serve subscriptions, so that these need not read the log. Whatever is lost on either way is found in
 //! the log.
 //!
