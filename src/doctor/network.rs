@@ -33,7 +33,11 @@ pub(super) async fn nats(on: &Deployment<'_>) -> Result<Vec<Finding>> {
 pub fn judge_nats(config: &Config, reached: &Result<Option<String>>) -> Vec<Finding> {
     const CHECK: &str = "nats";
     let Some(url) = &config.nats_url else {
-        return vec![Finding::ok(CHECK, "not used: PostgreSQL wakes the nodes")];
+        let found = match config.engine {
+            Engine::Sqlite => "not used: one node needs none",
+            Engine::Postgres => "not used: PostgreSQL wakes the nodes",
+        };
+        return vec![Finding::ok(CHECK, found)];
     };
     let answer = match reached {
         Ok(version) => Finding::ok(
