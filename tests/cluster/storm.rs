@@ -27,8 +27,7 @@ use crate::support::{
     subscriber::{self, Asking, Subscriber, Transport},
 };
 
-/// Longer than a transaction may stand still after a heartbeat: what is held is counted then.
-const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(3);
 /// Clients who connect Items at once.
 const CLIENTS: usize = 8;
 /// How long after its lease has run out a run may stand still.
