@@ -216,7 +216,7 @@ impl Cluster {
     /// Does one thing after another to one node after another until something is true, and says how many that were.
     async fn disturb_until(&mut self, rng: &Rng, done: impl AsyncFn() -> bool) -> usize {
         let began = Instant::now();
-        let patience = Duration::from_mins(8)
+        let patience = Duration::from_mins(3)
             + Duration::from_secs(30) * u32::try_from(scale()).expect("small");
         let mut disturbed = 0;
         // At least every kind once, also when little is to be done.
