@@ -33,8 +33,9 @@ const CLOCK_BEATS: u32 = 30;
 /// How often a node measures what waits.
 const QUEUE_BEATS: u32 = 5;
 
-/// How long a node is young: what it loses by then says nothing of what it was running.
-const YOUTH: Duration = Duration::from_secs(10);
+/// How long a node is young: what it loses by then says nothing of what it was running. Runs that only an older one takes wait
+/// for less than the five seconds after a lease in which every run goes on.
+const YOUTH: Duration = Duration::from_secs(4);
 
 /// Everything a node consists of; cheap to clone.
 #[derive(Clone)]

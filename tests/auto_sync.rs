@@ -2,7 +2,10 @@
 
 mod month;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use entity::{execution, item, kind::TriggeredBy};
 use ponte::{
@@ -290,6 +293,29 @@ async fn a_connector_is_never_asked_to_bear_more_than_its_limit() {
             .await
             .expect("runs");
         assert_eq!(running.len(), 5, "and no more than so many run");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_lost_goes_before_all_that_have_waited_longer() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let test = TestApp::start_with(engine, &["--connector-limits", "0=2"]).await;
+        for _ in 0..2 {
+            test.connect("0", &OK).await;
+        }
+        let held = async || {
+            let claimed = sync::claim(&test.app, &mut Turn::default(), 8, 8).await;
+            let executions = claimed.expect("a claim").executions;
+            let ids: BTreeSet<Uuid> = executions.iter().map(|one| one.item_id).collect();
+            ids
+        };
+        let lost = held().await;
+        assert_eq!(lost.len(), 2);
+        for _ in 0..6 {
+            test.connect("0", &OK).await;
+        }
+        test.advance(test.app.config.lease);
+        assert_eq!(held().await, lost);
     }
 }
 

@@ -545,9 +545,11 @@ async fn claim(test: &TestApp, connector: i32, young: bool) -> Vec<execution::Mo
         application: test.owner.id,
         connector,
     };
-    let due = lane::due_executions(db, db.read(), &[lane], now, young, 10)
+    let mut due = lane::lost_executions(db.read(), &[connector], now, young, 10)
         .await
         .expect("candidates");
+    let asked = lane::due_executions(db, db.read(), &[lane], now, 10).await;
+    due.extend(asked.expect("candidates"));
     let ids: Vec<_> = due.iter().map(|candidate| candidate.id).collect();
     lane::take_executions(db, db.write(), &ids, now, lease, young)
         .await

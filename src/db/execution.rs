@@ -43,7 +43,7 @@ pub async fn forget_resumption(db: &Db, txn: &impl ConnectionTrait, id: Uuid) ->
 
 /// Makes every leased execution due now. Only for a node that knows it is alone.
 pub async fn expire_leases(db: &Db, now: Timestamp) -> Result<u64> {
-    let sql = "UPDATE execution SET due_at = $1 WHERE ended_at IS NULL AND lease_until IS NOT NULL AND due_at > $1";
+    let sql = "UPDATE execution SET lease_until = $1, due_at = $1 WHERE ended_at IS NULL AND lease_until > $1";
     execute(db, sql, [now.0.into()]).await
 }
 

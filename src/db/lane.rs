@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use entity::{connector_gate, execution, item};
 use sea_orm::{
-    ActiveModelTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _,
-    FromQueryResult as _, IntoActiveModel as _, QueryResult, Statement, Value,
-    sea_query::OnConflict,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseTransaction,
+    EntityTrait as _, FromQueryResult as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QueryResult, QuerySelect as _, Statement, Value, sea_query::OnConflict,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -45,20 +45,50 @@ pub struct Candidate {
     pub due_at: Timestamp,
 }
 
-/// Executions that are due, so many of each lane at most, the longest waiting of it.
+/// Executions that somebody has lost, through these connectors, the longest lost first. Those that young nodes have lost
+/// too often are left to others when this one is `young`.
+pub async fn lost_executions(
+    txn: &impl ConnectionTrait,
+    connectors: &[i32],
+    now: Timestamp,
+    young: bool,
+    limit: usize,
+) -> Result<Vec<Candidate>> {
+    use execution::{Column as C, Entity};
+
+    let mut lost = Entity::find()
+        .filter(C::LeaseUntil.lte(now.0))
+        .filter(C::ConnectorId.is_in(connectors.iter().copied()));
+    if young {
+        lost = lost.filter(C::EarlyLosses.lt(MOST_EARLY_LOSSES));
+    }
+    let rows: Vec<(Uuid, Uuid, i32, Timestamp)> = lost
+        .order_by_asc(C::LeaseUntil)
+        .limit(u64::try_from(limit).unwrap_or(u64::MAX))
+        .select_only()
+        .columns([C::Id, C::ApplicationId, C::ConnectorId, C::LeaseUntil])
+        .into_tuple()
+        .all(txn)
+        .await?;
+    let candidate = |(id, application, connector, due_at)| Candidate {
+        id,
+        lane: Lane {
+            application,
+            connector,
+        },
+        due_at,
+    };
+    Ok(rows.into_iter().map(candidate).collect())
+}
+
+/// Executions that are due and nobody has, so many of each lane at most, the longest waiting of it.
 pub async fn due_executions(
     db: &Db,
     txn: &impl ConnectionTrait,
     lanes: &[Lane],
     now: Timestamp,
-    young: bool,
     limit: usize,
 ) -> Result<Vec<Candidate>> {
-    let only = if young {
-        format!(" AND x.early_losses < {MOST_EARLY_LOSSES}")
-    } else {
-        String::new()
-    };
     candidates(
         db,
         txn,
@@ -66,7 +96,7 @@ pub async fn due_executions(
         now,
         limit,
         "execution",
-        &format!("x.ended_at IS NULL{only}"),
+        "x.ended_at IS NULL AND x.lease_until IS NULL",
         "due_at",
     )
     .await

@@ -1,8 +1,8 @@
 //! What a node takes next: a fair share of what waits, within the limits of every connector.
 //!
 //! One node at a time claims, in a transaction of a few milliseconds, because what it may take follows from what all the
-//! others hold. Runs that somebody has asked for, or that another node has lost, go before automatic ones; automatic ones
-//! leave a part of the node to them. An application that has little running goes before one that has much, whoever has
+//! others hold. Runs that another node has lost go first, however many wait; then those that somebody has asked for, then
+//! automatic ones, which leave a part of the node to the others. An application that has little running goes before one that has much, whoever has
 //! waited longer, so that none can hold up another by how much it asks for.
 
 use std::{
@@ -47,13 +47,15 @@ pub struct Claimed {
     pub round: bool,
 }
 
+/// The connectors of this node.
+fn connectors(app: &App) -> Vec<i32> {
+    let all = app.connectors.list();
+    all.map(|connector| connector.descriptor().id).collect()
+}
+
 /// Everything that anybody may have running, of every application at every connector of this node.
 fn lanes(app: &App) -> Vec<Lane> {
-    let connectors: Vec<i32> = app
-        .connectors
-        .list()
-        .map(|connector| connector.descriptor().id)
-        .collect();
+    let connectors = connectors(app);
     let applications = app.applications.all();
     let lanes = applications.iter().flat_map(|application| {
         connectors.iter().map(|&connector| Lane {
@@ -102,11 +104,13 @@ pub async fn claim(app: &App, turn: &mut Turn, free: usize, slots: usize) -> Res
     Ok(Claimed { executions, round })
 }
 
-/// Whether anything waits in some lanes.
+/// Whether anything waits, of what is automatic or asked for in some lanes.
 async fn any(app: &App, lanes: &[Lane], room: Room) -> Result<bool> {
     let (db, now, young) = (&app.db, app.clock.now(), app.young());
-    let asked = lane::due_executions(db, db.read(), lanes, now, young, 1).await?;
-    Ok(!asked.is_empty()
+    let lost = lane::lost_executions(db.read(), &connectors(app), now, young, 1).await?;
+    let asked = lane::due_executions(db, db.read(), lanes, now, 1).await?;
+    Ok(!lost.is_empty()
+        || !asked.is_empty()
         || (room.automatic(0) > 0
             && !lane::due_items(db, db.read(), lanes, now, 1)
                 .await?
@@ -118,7 +122,9 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
     let txn = db.begin().await?;
     lane::hold_claim(db, &txn).await?;
     let now = app.clock.now();
-    let asked = lane::due_executions(db, &txn, lanes, now, young, room.asked()).await?;
+    let most = room.asked();
+    let lost = lane::lost_executions(&txn, &connectors(app), now, young, most).await?;
+    let asked = lane::due_executions(db, &txn, lanes, now, most).await?;
     let automatic = match room.automatic(0) {
         0 => Vec::new(),
         most => lane::due_items(db, &txn, lanes, now, most).await?,
@@ -130,7 +136,8 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         now,
     );
     let mut taken = Vec::new();
-    let chosen = share.choose(asked, room.asked());
+    let mut chosen = share.choose(lost, most);
+    chosen.extend(share.choose(asked, most - chosen.len()));
     if !chosen.is_empty() {
         taken = lane::take_executions(db, &txn, &chosen, now, lease, young).await?;
     }

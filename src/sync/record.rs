@@ -51,8 +51,13 @@ pub struct Notes {
     pub covered: Vec<Coverage>,
 }
 
-/// Holds the Item of a run; fails with [`Error::LeaseLost`] when it has been deleted or the run was taken away.
-pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Result<Held> {
+/// Holds the Item of a run; fails with [`Error::LeaseLost`] when it has been deleted, the run was taken away, or its lease
+/// has run out: another may have been given its place at the connector.
+pub async fn lock(
+    txn: &DatabaseTransaction,
+    execution: &execution::Model,
+    now: Timestamp,
+) -> Result<Held> {
     let item = item::Entity::owned_by(execution.application_id)
         .filter(item::Column::Id.eq(execution.item_id))
         .filter(item::Column::DeletedAt.is_null())
@@ -65,7 +70,11 @@ pub async fn lock(txn: &DatabaseTransaction, execution: &execution::Model) -> Re
         .one(txn)
         .await?;
     match current {
-        Some(row) if row.epoch == execution.epoch && row.ended_at.is_none() => {
+        Some(row)
+            if row.epoch == execution.epoch
+                && row.ended_at.is_none()
+                && row.lease_until.is_some_and(|until| until > now) =>
+        {
             Ok(Held::stored(item))
         }
         _ => Err(Error::LeaseLost),
@@ -100,7 +109,7 @@ pub async fn record(
         .unit(async move {
             let app = owner;
             let txn = app.db.begin().await?;
-            let mut item = lock(&txn, &execution).await?;
+            let mut item = lock(&txn, &execution, app.clock.now()).await?;
             prolong(&app, &mut execution);
             note(&txn, &app, &mut item, &mut execution, notes).await?;
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
@@ -220,7 +229,7 @@ pub async fn finish(
         .unit(async move {
             let app = owner;
             let txn = app.db.begin().await?;
-            let mut item = lock(&txn, &execution).await?;
+            let mut item = lock(&txn, &execution, app.clock.now()).await?;
             let merged = matches!(
                 what,
                 transition::Move::Signal(

@@ -68,7 +68,7 @@ async fn merge_account(
         let app = owner;
         let key = staged.record.key.clone();
         let txn = app.db.begin().await?;
-        let mut item = record::lock(&txn, &execution).await?;
+        let mut item = record::lock(&txn, &execution, app.clock.now()).await?;
         let (mut row, told) = account::merge(&txn, &app, &execution, &staged).await?;
         let merged = if transactions {
             let covered = record::covered(&execution)?;
@@ -95,7 +95,7 @@ async fn merge_account(
             Merged::Suspect { mark, warning } => {
                 txn.rollback().await?;
                 let txn = app.db.begin().await?;
-                record::lock(&txn, &execution).await?;
+                record::lock(&txn, &execution, app.clock.now()).await?;
                 account::suspect(&txn, row.id, mark).await?;
                 (note.warning, note.told) = (Some(warning), None);
                 record::note_merged(&txn, &app, &mut execution, note).await?;
