@@ -234,15 +234,15 @@ impl Applications {
         Ok(Some(known))
     }
 
-    /// All that are known, by id.
-    pub fn all(&self) -> Vec<KnownApplication> {
+    /// Which there are, in order.
+    pub fn ids(&self) -> Vec<Uuid> {
         let known = self
             .known
             .read()
             .expect("no panic while writing applications");
-        let mut all: Vec<_> = known.values().cloned().collect();
-        all.sort_unstable_by_key(|one| one.id);
-        all
+        let mut ids: Vec<Uuid> = known.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// One of them, if it is known.

@@ -47,6 +47,14 @@ pub async fn expire_leases(db: &Db, now: Timestamp) -> Result<u64> {
     execute(db, sql, [now.0.into()]).await
 }
 
+/// Removes some of the runs that ended before an instant, and says how many.
+pub async fn forget(db: &Db, before: Timestamp, limit: usize) -> Result<usize> {
+    let sql = "DELETE FROM execution WHERE id IN (\
+        SELECT e.id FROM execution e WHERE e.ended_at < $1 ORDER BY e.ended_at LIMIT $2)";
+    let done = execute(db, sql, [before.0.into(), limit_value(limit)]).await?;
+    Ok(usize::try_from(done).unwrap_or(usize::MAX))
+}
+
 /// Runs that have ended, or are gone, and still have something staged.
 pub async fn ended_with_staging(db: &Db) -> Result<Vec<Uuid>> {
     let sql = "SELECT staged.id AS id FROM (SELECT DISTINCT execution_id AS id FROM staged_document) staged \

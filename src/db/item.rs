@@ -8,7 +8,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Db, Engine, execution::limit_value};
+use super::{Db, Engine};
 use crate::{clock::Timestamp, error::Result};
 
 /// When an Item's next automatic run may start, as it was read and as it is to be.
@@ -121,14 +121,4 @@ pub(super) fn listed(db: &Db, place: &str) -> String {
         Engine::Postgres => format!("SELECT unnest(string_to_array({place}, ',')::uuid[])"),
         Engine::Sqlite => format!("SELECT unhex(value) FROM json_each({place})"),
     }
-}
-
-/// Removes some of the runs that ended before an instant, and says how many.
-pub async fn forget_runs(db: &Db, before: Timestamp, limit: usize) -> Result<usize> {
-    let sql = "DELETE FROM execution WHERE id IN (\
-        SELECT e.id FROM execution e WHERE e.ended_at < $1 ORDER BY e.ended_at LIMIT $2)";
-    let values = [before.0.into(), limit_value(limit)];
-    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
-    let done = db.write().execute_raw(statement).await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }

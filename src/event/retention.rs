@@ -31,7 +31,9 @@ pub async fn run(app: App) {
 
 /// Removes what is too old and says how many rows that were.
 pub async fn run_once(app: &App) -> Result<usize> {
-    let cutoff = app.clock.now().minus(app.config.event_retention);
+    let now = app.clock.now();
+    let cutoff = now.minus(app.config.event_retention);
+    let audited = now.minus(app.config.audit_retention);
     let applications: Vec<Uuid> = event_head::Entity::find()
         .select_only()
         .column(event_head::Column::ApplicationId)
@@ -46,23 +48,12 @@ pub async fn run_once(app: &App) -> Result<usize> {
         let batch =
             move |db| async move { db::event::forget_tests(&db, application, cutoff, BATCH).await };
         removed += repeat(app, batch).await?;
-    }
-    removed += audit(app).await?;
-    let batch = move |db| async move { db::delivery::forget(&db, cutoff, BATCH).await };
-    removed += repeat(app, batch).await?;
-    Ok(removed)
-}
-
-/// Entries of the audit log, of every application that has some.
-async fn audit(app: &App) -> Result<usize> {
-    let cutoff = app.clock.now().minus(app.config.audit_retention);
-    let mut removed = 0;
-    for application in app.applications.all() {
-        let application = application.id;
         let batch =
-            move |db| async move { db::audit::forget(&db, application, cutoff, BATCH).await };
+            move |db| async move { db::audit::forget(&db, application, audited, BATCH).await };
         removed += repeat(app, batch).await?;
     }
+    let batch = move |db| async move { db::delivery::forget(&db, cutoff, BATCH).await };
+    removed += repeat(app, batch).await?;
     Ok(removed)
 }
 

@@ -168,6 +168,6 @@ async fn reschedule_all(app: &App, application: Uuid) -> Result<usize> {
 async fn forget_runs(app: &App) -> Result<usize> {
     let before = app.clock.now().minus(app.config.execution_retention);
     let owner = app.clone();
-    app.unit(async move { db::item::forget_runs(&owner.db, before, RUNS).await })
+    app.unit(async move { db::execution::forget(&owner.db, before, RUNS).await })
         .await
 }

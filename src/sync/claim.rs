@@ -56,10 +56,9 @@ fn connectors(app: &App) -> Vec<i32> {
 /// Everything that anybody may have running, of every application at every connector of this node.
 fn lanes(app: &App) -> Vec<Lane> {
     let connectors = connectors(app);
-    let applications = app.applications.all();
-    let lanes = applications.iter().flat_map(|application| {
-        connectors.iter().map(|&connector| Lane {
-            application: application.id,
+    let lanes = app.applications.ids().into_iter().flat_map(|application| {
+        connectors.iter().map(move |&connector| Lane {
+            application,
             connector,
         })
     });
