@@ -400,6 +400,9 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
                 Some(Interval::Hours(hours)) => {
                     format!("Items of application {id} are updated every {hours} hours.")
                 }
+                Some(Interval::Minutes(1)) => {
+                    format!("Items of application {id} are updated every minute.")
+                }
                 Some(Interval::Minutes(minutes)) => {
                     format!("Items of application {id} are updated every {minutes} minutes.")
                 }
