@@ -195,6 +195,7 @@ fn records(batch: usize) -> Vec<ponte::connector::TransactionRecord> {
                 status: TransactionStatus::Posted,
                 balance: None,
                 provider_code: None,
+                details: ponte::connector::TransactionDetails::default(),
             }
         })
         .collect()

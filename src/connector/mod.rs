@@ -24,7 +24,8 @@ use zeroize::Zeroizing;
 
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
 pub use self::record::{
-    AccountRecord, Coverage, EmailRecord, IdentityRecord, PhoneRecord, TransactionRecord, Warning,
+    AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
+    ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
 };
 use crate::clock::Clock;
 

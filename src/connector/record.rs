@@ -63,6 +63,130 @@ pub struct TransactionRecord {
     pub balance: Option<Amount>,
     /// The institution's code of the movement, such as a cheque number.
     pub provider_code: Option<String>,
+    /// What only some institutions tell.
+    pub details: TransactionDetails,
+}
+
+/// What only some institutions tell of a movement.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TransactionDetails {
+    /// The institution's classification, such as `TRANSFERENCIA`.
+    pub operation_type: Option<String>,
+    /// More about that.
+    pub operation_type_additional_info: Option<String>,
+    /// Place among the rows of the same day.
+    pub order: Option<i32>,
+    /// Who paid whom, and how.
+    pub payment_data: Option<PaymentRecord>,
+    /// What only movements of cards have.
+    pub card: Option<CardRecord>,
+    /// Whom a purchase was made at.
+    pub merchant: Option<MerchantRecord>,
+}
+
+/// Who paid whom, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PaymentRecord {
+    /// Who paid.
+    pub payer: Option<ParticipantRecord>,
+    /// Who was paid.
+    pub receiver: Option<ParticipantRecord>,
+    /// `PIX`, `TED`, `DOC`, `TEV`, `BOLETO`, or the institution's word.
+    pub payment_method: Option<String>,
+    /// What the payer wrote.
+    pub reason: Option<String>,
+    /// The institution's number of the payment; of a Pix its end-to-end id.
+    pub reference_number: Option<String>,
+    /// The receiver's number of the payment.
+    pub receiver_reference_id: Option<String>,
+    /// What only payments of a boleto have.
+    pub boleto_metadata: Option<BoletoRecord>,
+}
+
+/// One side of a payment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ParticipantRecord {
+    /// `CPF` or `CNPJ`.
+    pub document_type: Option<String>,
+    /// The number of that document.
+    pub document_number: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// Account.
+    pub account_number: Option<String>,
+    /// Branch.
+    pub branch_number: Option<String>,
+    /// COMPE code of the bank.
+    pub routing_number: Option<String>,
+    /// ISPB code of the bank.
+    pub routing_number_ispb: Option<String>,
+}
+
+/// A boleto that was paid.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BoletoRecord {
+    /// What people type.
+    pub digitable_line: Option<String>,
+    /// What machines read.
+    pub barcode: Option<String>,
+    /// Without interest, penalty and discount.
+    pub base_amount: Option<Amount>,
+    /// Interest.
+    pub interest_amount: Option<Amount>,
+    /// Penalty.
+    pub penalty_amount: Option<Amount>,
+    /// Discount.
+    pub discount_amount: Option<Amount>,
+}
+
+/// What only movements of cards have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CardRecord {
+    /// Which instalment, from 1.
+    pub installment_number: Option<i32>,
+    /// Of how many.
+    pub total_installments: Option<i32>,
+    /// The whole purchase.
+    pub total_amount: Option<Amount>,
+    /// The day of the purchase.
+    pub purchase_date: Option<NaiveDate>,
+    /// ISO 18245 code of the merchant.
+    pub payee_mcc: Option<String>,
+    /// Last digits of the card used.
+    pub card_number: Option<String>,
+    /// The key of the bill it is on, at the institution.
+    pub bill_key: Option<String>,
+    /// The month of the bill it will be on: `YYYY-MM`.
+    pub bill_forecast_date: Option<String>,
+    /// Kind of fee, if it is one.
+    pub fee_type: Option<String>,
+    /// More about the fee.
+    pub fee_type_additional_info: Option<String>,
+    /// Kind of credit, if it is one.
+    pub other_credits_type: Option<String>,
+    /// More about the credit.
+    pub other_credits_additional_info: Option<String>,
+}
+
+/// Whom a purchase was made at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MerchantRecord {
+    /// As people know it.
+    pub name: Option<String>,
+    /// As the register of companies knows it.
+    pub business_name: Option<String>,
+    /// Tax number of the company.
+    pub cnpj: Option<String>,
+    /// CNAE code of its activity.
+    pub cnae: Option<String>,
+    /// The institution's word for what it sells.
+    pub category: Option<String>,
 }
 
 /// What a run has covered of one account's transactions.

@@ -16,6 +16,7 @@ use crate::{
     event::change::Told,
     item::{Held, execution_scope, products_of, transition, upload},
     metrics,
+    product::Counts,
 };
 
 /// A finished step, as the execution's row keeps it.
@@ -182,6 +183,9 @@ pub fn covered(execution: &execution::Model) -> Result<Vec<Coverage>> {
 pub struct MergedAccount {
     /// Its key at the institution.
     pub account: String,
+    /// What became of the rows of each product.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<(Product, Counts)>,
     /// Why it was left as it was, if so.
     pub warning: Option<Warning>,
     /// What has changed about it and no event of its merge has told: the run's end does.

@@ -79,6 +79,7 @@ async fn merge_account(
         };
         let mut note = MergedAccount {
             account: key,
+            counts: Vec::new(),
             warning: None,
             told,
         };

@@ -11,7 +11,8 @@ use ponte::{
     clock::Timestamp,
     connector::{
         AccountRecord, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor,
-        Failure, Field, Login, Registry, Request, Session, SourceKind, TransactionRecord, Window,
+        Failure, Field, Login, Registry, Request, Session, SourceKind, TransactionDetails,
+        TransactionRecord, Window,
     },
     money::Amount,
 };
@@ -114,6 +115,7 @@ pub fn row(id: Option<&str>, day: &str, cents: i64, description: &str) -> Transa
         status: TransactionStatus::Posted,
         balance: None,
         provider_code: None,
+        details: TransactionDetails::default(),
     }
 }
 

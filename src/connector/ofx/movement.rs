@@ -12,7 +12,10 @@ use super::{
     sgml::Element,
     statement::{NO_CURRENCY, currency},
 };
-use crate::{connector::TransactionRecord, money::Amount};
+use crate::{
+    connector::{TransactionDetails, TransactionRecord},
+    money::Amount,
+};
 
 /// Kinds of movements that take money out, for those of zero.
 const OUTGOING: [&str; 10] = [
@@ -77,6 +80,7 @@ pub fn read(
         status: TransactionStatus::Posted,
         balance: None,
         provider_code: code("CHECKNUM")?.map_or_else(|| code("REFNUM"), |code| Ok(Some(code)))?,
+        details: TransactionDetails::default(),
     })
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    connector::{AccountRecord, IdentityRecord, TransactionRecord, Window},
+    connector::{AccountRecord, IdentityRecord, TransactionDetails, TransactionRecord, Window},
     money::Amount,
 };
 
@@ -334,6 +334,7 @@ pub(super) fn record(
         status,
         balance: None,
         provider_code: None,
+        details: TransactionDetails::default(),
     }
 }
 
