@@ -297,6 +297,19 @@ pub enum MasterKeySource {
     Missing,
 }
 
+impl Config {
+    /// Where clients reach Ponte.
+    pub fn base_url(&self) -> Url {
+        self.public_url.clone().unwrap_or_else(|| {
+            let mut own = self.listen;
+            if own.ip().is_unspecified() {
+                own.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+            Url::parse(&format!("http://{own}")).expect("a socket's address is a host and a port")
+        })
+    }
+}
+
 impl Settings {
     /// Checks everything and reports all problems at once, each naming its flag and variable.
     #[expect(

@@ -104,7 +104,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "app", "auth", "clock", "config", "db", "error", "event", "graphql", "item", "metrics",
+            "app",
+            "auth",
+            "clock",
+            "config",
+            "connector",
+            "db",
+            "error",
+            "event",
+            "graphql",
+            "item",
+            "metrics",
         ],
     ),
     ("listen", &["clock", "webhook"]),

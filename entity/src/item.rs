@@ -35,6 +35,11 @@ pub struct Model {
     pub credentials_digest: Option<Vec<u8>>,
     /// Keyed digest of the one-step MFA values of the last run.
     pub mfa_digest: Option<Vec<u8>>,
+    /// Sealed; what the connector keeps between runs.
+    pub memory: Option<Vec<u8>>,
+    /// Uploads that every run reads, as pairs of parameter and id; null when there are none.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub upload_ids: Option<Json>,
     /// Of the latest execution; the status is derived from it.
     pub execution_status: ExecutionStatus,
     /// Of the latest execution.
@@ -43,6 +48,9 @@ pub struct Model {
     pub error_message: Option<String>,
     /// What happened, in the institution's words.
     pub error_provider_message: Option<String>,
+    /// More about it, by name.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub error_attributes: Option<Json>,
     /// The question the user must answer now.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub parameter: Option<Json>,

@@ -431,6 +431,8 @@ vocabulary! {
         ConnectToken,
         /// Whoever presented a client id and secret.
         ClientSecret,
+        /// An end user's browser, sent back by an institution.
+        Browser,
         /// The operator, at the command line.
         Operator,
         /// The server by itself.

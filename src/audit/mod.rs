@@ -47,6 +47,11 @@ impl Actor {
         Self::without_token(AuditActor::Ponte, Caller::default())
     }
 
+    /// An end user's browser, sent back by an institution.
+    pub fn browser(caller: Caller) -> Self {
+        Self::without_token(AuditActor::Browser, caller)
+    }
+
     /// Whoever presented a client id and secret, right or wrong.
     pub fn client_secret(caller: Caller) -> Self {
         Self::without_token(AuditActor::ClientSecret, caller)

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock, Timestamp},
-        connector::{Coverage, Warning, Window},
+        connector::{Coverage, Memory, Warning, Window},
     };
 
     fn call(file: Option<&[u8]>) -> Call {
@@ -196,6 +196,8 @@ mod tests {
             clock: Clock::manual(Timestamp(0)),
             sandbox_step: Duration::ZERO,
             files: BTreeMap::from_iter(file),
+            memory: Memory::default(),
+            oauth: None,
         }
     }
 
@@ -249,6 +251,7 @@ mod tests {
                     code: ExecutionStatus::InvalidCredentials,
                     message: message.to_owned(),
                     provider_message: provider_message.map(str::to_owned),
+                    attributes: BTreeMap::new(),
                 }
             );
         }

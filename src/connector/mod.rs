@@ -6,9 +6,11 @@
 //! given: it knows no database and no GraphQL.
 
 mod file;
+pub mod memory;
+pub mod oauth;
 pub mod ofx;
 mod record;
-mod sandbox;
+pub mod sandbox;
 pub mod validate;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -23,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
+pub use self::memory::Memory;
+pub use self::oauth::Oauth;
 pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
     ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
@@ -71,6 +75,10 @@ pub struct Call {
     pub sandbox_step: Duration,
     /// The contents of parameters of type FILE, by parameter name; present in every call of a run.
     pub files: BTreeMap<String, Bytes>,
+    /// What the connector keeps of the Item from run to run.
+    pub memory: Memory,
+    /// For connectors whose login happens on the institution's site.
+    pub oauth: Option<Oauth>,
 }
 
 /// Parameter values by name. Prints nothing of them.
@@ -97,6 +105,9 @@ pub enum Login {
         session: Session,
         /// When to ask again.
         poll_after: Duration,
+        /// Whether the institution gives its approval later, of its own accord: the run is USER_AUTHORIZATION_PENDING
+        /// meanwhile, and ends in USER_AUTHORIZATION_NOT_GRANTED when the time is over.
+        delayed: bool,
     },
 }
 
@@ -128,6 +139,9 @@ pub struct UserAction {
     pub instructions: String,
     /// For `qr`: the text to show as a QR code.
     pub data: Option<String>,
+    /// More about it, by name; for clients.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     /// How long there is time for it.
     pub expires_in: Option<Duration>,
 }
@@ -142,6 +156,9 @@ pub struct Failure {
     pub message: String,
     /// The institution's own words, if any; shown to clients, never logged or put into events.
     pub provider_message: Option<String>,
+    /// More about it, by name, such as how long to wait; shown to clients.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl Failure {
@@ -151,6 +168,7 @@ impl Failure {
             code,
             message: message.into(),
             provider_message: None,
+            attributes: BTreeMap::new(),
         }
     }
 }
@@ -344,12 +362,8 @@ impl Registry {
 
     /// The connectors that are built in, one line each.
     pub fn builtin() -> Self {
-        Self::new([
-            sandbox::plain(),
-            sandbox::one_step_mfa(),
-            sandbox::two_step_mfa(),
-            Arc::new(FileConnector::new()),
-        ])
+        let files: Arc<dyn Connector> = Arc::new(FileConnector::new());
+        Self::new(sandbox::family().chain([files]))
     }
 
     /// The connector with this id.

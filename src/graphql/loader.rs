@@ -34,7 +34,10 @@ use crate::{
     db::page::{Page, Slice},
     error::{Error, Result},
     event::log,
-    item as items,
+    item::{
+        self as items,
+        history::{self, Run},
+    },
     product::list::{self, Movement, Parent, TransactionFilter},
     webhook as webhooks,
 };
@@ -167,6 +170,7 @@ pub struct Loaders {
     identities: Batch<(), Uuid, identity::Model>,
     accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
+    executions_of: Batch<Slice, Uuid, Page<Run>>,
     transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
@@ -189,6 +193,7 @@ impl Loaders {
             identities: Batch::new(turn),
             accounts_of: Batch::new(turn),
             consents_of: Batch::new(turn),
+            executions_of: Batch::new(turn),
             transactions_of: Batch::new(turn),
             events: Batch::new(turn),
             webhooks: Batch::new(turn),
@@ -297,6 +302,15 @@ pub async fn consents_of(
     let page = page.await?.unwrap_or_default();
     show(ctx, EntityKind::Consent, page.rows.len());
     Ok(page)
+}
+
+/// Runs of an Item.
+pub async fn executions_of(ctx: &Context<'_>, item: Uuid, slice: Slice) -> Result<Page<Run>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load =
+        move |slice, ids: Vec<Uuid>| async move { history::runs(&app, owner, &ids, slice).await };
+    let page = loaders(ctx).executions_of.load(slice, item, load);
+    Ok(page.await?.unwrap_or_default())
 }
 
 /// Transactions of an Item or account.

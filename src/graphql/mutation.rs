@@ -16,7 +16,6 @@ use super::{
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
         client_user::{DeleteClientUserInput, DeleteClientUserPayload},
-        item::Item,
         sending::{
             ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
         },
@@ -103,7 +102,7 @@ impl Mutation {
     ) -> Result<DisableItemAutoSyncPayload> {
         let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
         let row = item::disable_auto_sync(app, principal, id).await?;
-        Ok(DisableItemAutoSyncPayload { item: Item(row) })
+        Ok(DisableItemAutoSyncPayload { item: row.into() })
     }
 
     /// Deletes an Item with everything collected through it and its credentials, also while a run is under way. There is no way back. FORBIDDEN to connect tokens.

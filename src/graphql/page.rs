@@ -35,6 +35,8 @@ pub enum List {
     Deliveries = 7,
     /// Entries of the audit log.
     AuditEntries = 8,
+    /// Runs of Items.
+    Executions = 9,
 }
 
 /// The cursor of a row.
@@ -66,7 +68,8 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::Consents
         | List::Webhooks
         | List::Deliveries
-        | List::AuditEntries => Ok(Key::Id(id(key)?)),
+        | List::AuditEntries
+        | List::Executions => Ok(Key::Id(id(key)?)),
         List::Transactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))

@@ -109,7 +109,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The Item's id.")] id: ID,
     ) -> Result<Option<Item>> {
-        Ok(loader::item(ctx, uuid(&id)).await?.map(Item))
+        Ok(loader::item(ctx, uuid(&id)).await?.map(Item::from))
     }
 
     /// An account; null when you have none with this id. FORBIDDEN to connect tokens, who find their accounts below their Items.

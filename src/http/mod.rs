@@ -9,6 +9,7 @@
 mod address;
 mod anonymous;
 mod answer;
+mod bank;
 mod body;
 mod catalogue;
 mod connection;
@@ -18,8 +19,10 @@ pub mod guard;
 mod health;
 mod multipart;
 mod negotiate;
+mod oauth;
 mod observe;
 mod operation;
+mod page;
 mod single;
 mod sse;
 mod stream;
@@ -40,7 +43,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::answer::Refusal;
-use crate::{app::App, db::Engine, error::Result, graphql::Graph};
+use crate::{app::App, connector::sandbox::authority, db::Engine, error::Result, graphql::Graph};
 
 /// How long things may take. The defaults are for production; tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +135,8 @@ impl Web {
             .route("/uploads", post(upload::receive))
             .route("/webhooks/catalogue.json", get(catalogue::events))
             .route("/webhooks/asyncapi.json", get(catalogue::asyncapi))
+            .route("/oauth/callback", get(oauth::callback))
+            .route(authority::PATH, get(bank::show).post(bank::submit))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready));
         let config = &self.app.config;

@@ -109,11 +109,11 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         let claimed = idempotency_key::Model {
             application_id: principal.application,
             client_user_id: new.client_user_id.clone().unwrap_or_default(),
+            expires_at: now.plus(IDEMPOTENCY_KEY_LASTS),
             key: key.to_owned(),
             input_digest: digest,
             item_id: id,
             position,
-            expires_at: now.plus(IDEMPOTENCY_KEY_LASTS),
         };
         if let Some(earlier) = claim_key(&txn, app, principal, claimed).await? {
             return Ok(earlier);
@@ -121,14 +121,8 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     }
     if let Some(digest) = digest.filter(|_| new.avoid_duplicates) {
         app.db.lock_digest(&txn, &digest).await?;
-        refuse_duplicates(
-            &txn,
-            principal,
-            form.id,
-            &digest,
-            new.client_user_id.as_deref(),
-        )
-        .await?;
+        let user = new.client_user_id.as_deref();
+        refuse_duplicates(&txn, principal, form.id, &digest, user).await?;
     }
     let mut item = fresh(app, principal, form.id, id, new.client_user_id, &products);
     item.webhook_url = new.webhook_url;
@@ -140,6 +134,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         item.credentials = Some(app.vault.seal(&txn, scope, &to_bytes(&sorted.kept)).await?);
     }
     consent::give(app, form, &mut item);
+    item.upload_ids = upload::to_keep(form, &sorted.uploads);
     item::Entity::insert(item.clone().into_active_model().reset_all())
         .exec_without_returning(&txn)
         .await?;
@@ -204,10 +199,13 @@ fn fresh(
         credentials: None,
         credentials_digest: None,
         mfa_digest: None,
+        memory: None,
+        upload_ids: None,
         execution_status: ExecutionStatus::Creating,
         error_code: None,
         error_message: None,
         error_provider_message: None,
+        error_attributes: None,
         parameter: None,
         parameter_expires_at: None,
         user_action: None,

@@ -69,10 +69,13 @@ pub(crate) async fn remove(
     item.credentials = None;
     item.credentials_digest = None;
     item.mfa_digest = None;
+    item.memory = None;
+    item.upload_ids = None;
     item.parameter = None;
     item.user_action = None;
     item.error_message = None;
     item.error_provider_message = None;
+    item.error_attributes = None;
     item.auto_sync_due_at = None;
     item.consent_notice_at = None;
     item.deleted_at = Some(now);

@@ -84,7 +84,8 @@ fn differences(a: &item::Model, b: &item::Model) -> Option<Told> {
                 "error",
                 a.error_code != b.error_code
                     || a.error_message != b.error_message
-                    || a.error_provider_message != b.error_provider_message,
+                    || a.error_provider_message != b.error_provider_message
+                    || a.error_attributes != b.error_attributes,
             ),
             ("statusDetail", a.status_detail != b.status_detail),
             (

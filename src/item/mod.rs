@@ -9,9 +9,11 @@ pub mod consent;
 mod create;
 mod delete;
 mod held;
+pub mod history;
 mod input;
 pub mod list;
 mod mfa;
+pub mod oauth;
 pub mod permission;
 pub mod purge;
 pub mod state;
@@ -136,6 +138,11 @@ pub(crate) fn credentials_scope(item: &item::Model) -> Scope {
     Scope::of_item(item.application_id, item.id, item.id, "credentials")
 }
 
+/// Where what a connector keeps of an Item belongs.
+pub(crate) fn memory_scope(item: &item::Model) -> Scope {
+    Scope::of_item(item.application_id, item.id, item.id, "memory")
+}
+
 /// Where a run's secrets belong.
 pub(crate) fn execution_scope(execution: &execution::Model, field: &'static str) -> Scope {
     Scope::of_item(
@@ -201,7 +208,10 @@ fn new_execution(
         merged: json!([]),
         session: None,
         answer: None,
-        upload_ids: json!(uploads),
+        upload_ids: match &item.upload_ids {
+            Some(kept) => kept.clone(),
+            None => json!(uploads),
+        },
         question_asked: 0,
         due_at: now,
         epoch: 0,

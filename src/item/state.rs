@@ -20,6 +20,8 @@ pub enum Signal {
     AnswerGiven,
     /// The institution wants the user to act elsewhere.
     ActionDemanded,
+    /// The institution gives its approval later.
+    ApprovalDelayed,
     /// A product's collection begins.
     Collecting(Product),
     /// Everything has been collected; storing begins.
@@ -62,7 +64,7 @@ fn phase(state: ExecutionStatus) -> Phase {
         S::Created => Phase::Created,
         S::LoginInProgress | S::LoginMfaInProgress => Phase::Login,
         S::WaitingUserInput => Phase::WaitingInput,
-        S::WaitingUserAction => Phase::WaitingAction,
+        S::WaitingUserAction | S::UserAuthorizationPending => Phase::WaitingAction,
         S::AccountsInProgress => Phase::Collecting(Product::Accounts),
         S::CreditcardsInProgress => Phase::Collecting(Product::CreditCards),
         S::TransactionsInProgress => Phase::Collecting(Product::Transactions),
@@ -85,7 +87,6 @@ fn phase(state: ExecutionStatus) -> Phase {
         | S::AccountLocked
         | S::AccountCredentialsReset
         | S::AccountNeedsAction
-        | S::UserAuthorizationPending
         | S::UserAuthorizationNotGranted
         | S::UserAuthorizationRevoked
         | S::UserNotSupported
@@ -144,6 +145,9 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
         (Phase::Login | Phase::WaitingAction, G::QuestionAsked) => Some(S::WaitingUserInput),
         (Phase::WaitingInput, G::AnswerGiven) => Some(S::LoginMfaInProgress),
         (Phase::Login | Phase::WaitingAction, G::ActionDemanded) => Some(S::WaitingUserAction),
+        (Phase::Login | Phase::WaitingAction, G::ApprovalDelayed) => {
+            Some(S::UserAuthorizationPending)
+        }
         (Phase::Login | Phase::WaitingAction, G::Collecting(product)) => collecting(product),
         (Phase::Collecting(current), G::Collecting(product)) => {
             collecting(product).filter(|_| order(product) > order(current))
@@ -170,6 +174,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::QuestionAsked
             | G::AnswerGiven
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Collecting(_)
             | G::MergeStarted
             | G::Finished
@@ -182,6 +187,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::QuestionAsked
             | G::AnswerGiven
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Collecting(_)
             | G::MergeStarted
             | G::Finished
@@ -203,6 +209,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::LoginStarted
             | G::QuestionAsked
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Collecting(_)
             | G::MergeStarted
             | G::Finished
@@ -225,6 +232,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::QuestionAsked
             | G::AnswerGiven
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Finished
             | G::FinishedPartially,
         )
@@ -236,6 +244,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::QuestionAsked
             | G::AnswerGiven
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Collecting(_)
             | G::MergeStarted,
         )
@@ -246,6 +255,7 @@ pub fn next(state: ExecutionStatus, signal: Signal) -> Result<ExecutionStatus, I
             | G::QuestionAsked
             | G::AnswerGiven
             | G::ActionDemanded
+            | G::ApprovalDelayed
             | G::Collecting(_)
             | G::MergeStarted
             | G::Finished
@@ -284,7 +294,7 @@ pub fn status(state: ExecutionStatus) -> ItemStatus {
         | S::LoansInProgress
         | S::AccountStatementsInProgress => ItemStatus::Updating,
         S::WaitingUserInput => ItemStatus::WaitingUserInput,
-        S::WaitingUserAction => ItemStatus::WaitingUserAction,
+        S::WaitingUserAction | S::UserAuthorizationPending => ItemStatus::WaitingUserAction,
         S::Merging => ItemStatus::Merging,
         S::Success | S::PartialSuccess => ItemStatus::Updated,
         S::InvalidCredentials
@@ -299,7 +309,6 @@ pub fn status(state: ExecutionStatus) -> ItemStatus {
         | S::UserInputTimeout
         | S::AlreadyLoggedIn
         | S::AccountNeedsAction
-        | S::UserAuthorizationPending
         | S::UserNotSupported
         | S::SiteNotAvailable
         | S::ConnectionError
@@ -325,7 +334,7 @@ pub fn explanation(code: ExecutionStatus) -> &'static str {
             "The user must do something at the institution. Then update again."
         }
         S::UserAuthorizationPending => {
-            "The user's approval is outstanding. Update again once it is given."
+            "The institution's approval is outstanding. The run goes on by itself once it is given."
         }
         S::UserAuthorizationNotGranted => "The user did not give the authorisation. Connect again.",
         S::UserAuthorizationRevoked => {

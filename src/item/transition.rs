@@ -11,6 +11,7 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, QueryFilter as _, Value,
     sea_query::{Expr, ExprTrait as _},
 };
+use serde_json::json;
 
 use super::{
     Held, auto_sync, save,
@@ -86,7 +87,7 @@ pub(super) fn advance(
     item.user_action = item
         .user_action
         .take()
-        .filter(|_| after == ExecutionStatus::WaitingUserAction);
+        .filter(|_| state::status(after) == ItemStatus::WaitingUserAction);
     item.parameter_expires_at = item
         .parameter_expires_at
         .filter(|_| item.parameter.is_some());
@@ -129,12 +130,13 @@ pub(super) fn advance(
 fn amounts_to(before: ExecutionStatus, signal: Signal, collected_once: bool) -> Option<EventType> {
     match signal {
         Signal::QuestionAsked => Some(EventType::ItemWaitingUserInput),
-        Signal::ActionDemanded => Some(EventType::ItemWaitingUserAction),
+        Signal::ActionDemanded | Signal::ApprovalDelayed => Some(EventType::ItemWaitingUserAction),
         Signal::Collecting(_) => matches!(
             before,
             ExecutionStatus::LoginInProgress
                 | ExecutionStatus::LoginMfaInProgress
                 | ExecutionStatus::WaitingUserAction
+                | ExecutionStatus::UserAuthorizationPending
         )
         .then_some(EventType::ItemLoginSucceeded),
         Signal::Finished | Signal::FinishedPartially => Some(if collected_once {
@@ -166,6 +168,7 @@ fn end(
             item.error_code = None;
             item.error_message = None;
             item.error_provider_message = None;
+            item.error_attributes = None;
             item.failed_logins = 0;
             item.failed_runs = 0;
             item.last_updated_at = Some(now);
@@ -177,6 +180,8 @@ fn end(
             item.error_message = Some(failure.message.clone());
             item.error_provider_message
                 .clone_from(&failure.provider_message);
+            item.error_attributes =
+                (!failure.attributes.is_empty()).then(|| json!(failure.attributes));
             item.failed_runs = item.failed_runs.saturating_add(1);
             if state::status(after) == ItemStatus::LoginError {
                 item.failed_logins = item.failed_logins.saturating_add(1);

@@ -113,10 +113,17 @@ async fn update_in_task(
         item.webhook_url = url;
     }
     if let Some(mut waiting) = running {
-        abandon(&txn, app, &mut waiting).await?;
+        abandon(&txn, app, &item, &mut waiting).await?;
     }
     let cause = triggered_by(principal);
-    upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
+    let kept = upload::kept(&item);
+    let new = sorted.uploads.iter().filter(|of| !kept.contains(of));
+    let new: Vec<_> = new.cloned().collect();
+    upload::bind(&txn, app, principal, id, &new).await?;
+    item.upload_ids = upload::to_keep(form, &sorted.uploads);
+    for (_, replaced) in kept.iter().filter(|of| !sorted.uploads.contains(of)) {
+        upload::delete(&txn, *replaced).await?;
+    }
     let mut execution =
         insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;
     execution.status = item.execution_status;
@@ -195,6 +202,8 @@ async fn merged(
         }
     }
     let mut values = stored.clone();
+    let files = upload::kept(item).into_iter();
+    values.extend(files.map(|(name, id)| (name, SecretString::from(id.to_string()))));
     values.extend(sent);
     let sorted = input::sort(form, values, Required::All)?;
     let mfa = input::mfa_digest(app, item.id, &sorted.once);
@@ -211,6 +220,9 @@ async fn merged(
                 .is_some_and(|kept| kept.expose_secret() == value.expose_secret())
         });
     if !same {
+        app.vault
+            .destroy(txn, item.memory.take().as_deref())
+            .await?;
         app.vault.destroy(txn, item.credentials.as_deref()).await?;
         let scope = credentials_scope(item);
         item.credentials = Some(app.vault.seal(txn, scope, &to_bytes(&sorted.kept)).await?);
@@ -225,6 +237,7 @@ async fn merged(
 async fn abandon(
     txn: &DatabaseTransaction,
     app: &App,
+    item: &item::Model,
     waiting: &mut entity::execution::Model,
 ) -> Result<()> {
     transition::fence(txn, waiting).await?;
@@ -235,7 +248,7 @@ async fn abandon(
     for envelope in [waiting.session.take(), waiting.answer.take()] {
         app.vault.destroy(txn, envelope.as_deref()).await?;
     }
-    upload::delete_of_run(txn, waiting).await?;
+    upload::delete_of_run(txn, item, waiting).await?;
     transition::save_execution(txn, waiting).await
 }
 

@@ -1,11 +1,12 @@
 //! Uploads: files that a parameter of type FILE names.
 //!
 //! A file is sealed in chunks as it arrives and kept in the database, where every node finds it. It belongs to who made
-//! it, is bound to one Item by createItem or updateItem, and is deleted when that run ends, or after an hour unused.
+//! it, is bound to one Item by createItem or updateItem, and is deleted when that run ends, or after an hour unused. What an
+//! institution asks for with its login, such as a certificate, is read by every run and kept until another takes its place.
 
 use std::time::Duration;
 
-use entity::{data_key, execution, kind::AuditAction, upload, upload_chunk};
+use entity::{data_key, execution, item, kind::AuditAction, upload, upload_chunk};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter as _,
@@ -19,6 +20,7 @@ use crate::{
     audit::Entry,
     auth::Principal,
     clock::Timestamp,
+    connector::{Descriptor, SourceKind},
     error::{Error, Result},
     vault::DataKey,
 };
@@ -283,12 +285,30 @@ pub async fn read(app: &App, application: Uuid, id: Uuid) -> Result<Option<Vec<u
     Ok(Some(contents))
 }
 
-/// Deletes the uploads of a run that ends.
+/// The uploads that every run of an Item reads, by parameter name.
+pub(super) fn kept(item: &item::Model) -> Vec<(String, Uuid)> {
+    let ids = item.upload_ids.clone();
+    ids.and_then(|ids| serde_json::from_value(ids).ok())
+        .unwrap_or_default()
+}
+
+/// What an Item notes of the uploads that it is given: those that institutions ask for with the login are kept.
+pub(super) fn to_keep(form: &Descriptor, uploads: &[(String, Uuid)]) -> Option<serde_json::Value> {
+    let kept = form.source == SourceKind::Institution && !uploads.is_empty();
+    kept.then(|| serde_json::json!(uploads))
+}
+
+/// Deletes the uploads of a run that ends, but for those that later runs read too.
 pub(crate) async fn delete_of_run(
     txn: &impl ConnectionTrait,
+    item: &item::Model,
     execution: &execution::Model,
 ) -> Result<()> {
+    let kept = kept(item);
     for (_, id) in of_run(execution) {
+        if kept.iter().any(|(_, kept)| *kept == id) {
+            continue;
+        }
         delete(txn, id).await?;
     }
     Ok(())

@@ -9,17 +9,4 @@ pub mod list;
 pub mod text;
 pub mod transaction;
 
-use serde::{Deserialize, Serialize};
-
-/// What a merge did to the rows of a product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// New rows.
-    pub created: u64,
-    /// Rows that are different now.
-    pub updated: u64,
-    /// Rows that are gone.
-    pub deleted: u64,
-    /// Rows that were read and are as they were.
-    pub unchanged: u64,
-}
+pub use crate::item::history::Counts;

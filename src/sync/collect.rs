@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::{
-    record::{self, Notes, Step},
+    record::{self, Notes},
     run::{Lease, products},
 };
 use crate::{
@@ -18,7 +18,10 @@ use crate::{
     connector::{Batch, Call, Connector, Coverage, Failure, Request, Session, Warning, Window},
     db::merge,
     error::{Error, Result},
-    item::state::{self, Signal},
+    item::{
+        history::Step,
+        state::{self, Signal},
+    },
     product::{account, identity, transaction::Stager},
 };
 

@@ -11,31 +11,16 @@ use uuid::Uuid;
 use crate::{
     app::App,
     clock::Timestamp,
-    connector::{Coverage, Failure, Question, Session, UserAction, Warning},
+    connector::{Coverage, Memory, Question, Session, UserAction, Warning, memory::Change},
     error::{Error, Result},
     event::change::Told,
-    item::{Held, execution_scope, products_of, transition, upload},
+    item::{
+        Held, execution_scope,
+        history::{Counts, Step},
+        memory_scope, products_of, transition, upload,
+    },
     metrics,
-    product::Counts,
 };
-
-/// A finished step, as the execution's row keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// What was collected.
-    pub product: Product,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Timestamp,
-    /// Rows that were read.
-    pub rows: u64,
-    /// Why it failed, if so.
-    pub failure: Option<Failure>,
-    /// What the client should know.
-    pub warnings: Vec<Warning>,
-}
 
 /// What goes with a transition.
 #[derive(Debug, Default)]
@@ -50,6 +35,18 @@ pub struct Notes {
     pub step: Option<Step>,
     /// What that step covered.
     pub covered: Vec<Coverage>,
+    /// What the connector keeps of the Item from now on.
+    pub memory: Change,
+}
+
+impl Notes {
+    /// With what a call has made the connector keep.
+    pub fn remembering(self, memory: &Memory) -> Self {
+        Self {
+            memory: memory.take_change(),
+            ..self
+        }
+    }
 }
 
 /// Holds the Item of a run; fails with [`Error::LeaseLost`] when it has been deleted, the run was taken away, or its lease
@@ -107,7 +104,7 @@ pub async fn record(
 ) -> Result<execution::Model> {
     let owner = app.clone();
     let execution = app
-        .unit(async move {
+        .unit(Box::pin(async move {
             let app = owner;
             let txn = app.db.begin().await?;
             let mut item = lock(&txn, &execution, app.clock.now()).await?;
@@ -116,7 +113,7 @@ pub async fn record(
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
             txn.commit().await?;
             Ok(execution)
-        })
+        }))
         .await?;
     app.wakes.relay.notify();
     Ok(execution)
@@ -136,6 +133,13 @@ async fn note(
         // The answer has been used.
         app.vault.destroy(txn, execution.answer.as_deref()).await?;
         execution.answer = None;
+    }
+    if notes.memory != Change::None {
+        app.vault.destroy(txn, item.memory.as_deref()).await?;
+        item.memory = None;
+    }
+    if let Change::Keep(kept) = notes.memory {
+        item.memory = Some(app.vault.seal(txn, memory_scope(item), &kept).await?);
     }
     if let Some((question, expires)) = notes.question {
         item.parameter = Some(serde_json::to_value(&question.field).map_err(Error::internal)?);
@@ -226,14 +230,16 @@ pub async fn finish(
     app: &App,
     mut execution: execution::Model,
     what: transition::Move,
+    notes: Notes,
     merge_warnings: Vec<(Product, Warning)>,
 ) -> Result<execution::Model> {
     let owner = app.clone();
     let execution = app
-        .unit(async move {
+        .unit(Box::pin(async move {
             let app = owner;
             let txn = app.db.begin().await?;
             let mut item = lock(&txn, &execution, app.clock.now()).await?;
+            Box::pin(note(&txn, &app, &mut item, &mut execution, notes)).await?;
             let merged = matches!(
                 what,
                 transition::Move::Signal(
@@ -253,11 +259,11 @@ pub async fn finish(
                 merged,
                 app.clock.now(),
             );
-            upload::delete_of_run(&txn, &execution).await?;
+            upload::delete_of_run(&txn, &item, &execution).await?;
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
             txn.commit().await?;
             Ok(execution)
-        })
+        }))
         .await?;
     metrics::execution_ended(execution.status, execution.triggered_by);
     app.wakes.relay.notify();

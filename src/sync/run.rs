@@ -24,11 +24,11 @@ use super::{
 use crate::{
     app::App,
     clock::Timestamp,
-    connector::{Call, Connector, Credentials, Failure, Login, Session},
+    connector::{Call, Connector, Credentials, Descriptor, Failure, Login, Memory, Session},
     db,
     error::{Error, Result},
     item::{
-        connector_of, credentials_scope, execution_scope, from_bytes,
+        connector_of, credentials_scope, execution_scope, from_bytes, memory_scope, oauth,
         state::{self, Signal},
         transition::Move,
         upload,
@@ -136,7 +136,7 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
     app.applications
         .load(&app.db, execution.application_id)
         .await?;
-    let call = call(app, &execution).await?;
+    let call = call(app, &item, &execution, connector.descriptor()).await?;
     loop {
         lease.check(app)?;
         execution = match execution.status {
@@ -151,9 +151,10 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
             }
             ExecutionStatus::LoginInProgress
             | ExecutionStatus::LoginMfaInProgress
-            | ExecutionStatus::WaitingUserAction => {
+            | ExecutionStatus::WaitingUserAction
+            | ExecutionStatus::UserAuthorizationPending => {
                 let outcome = log_in(app, &connector, &call, &item, &execution).await?;
-                let next = logged_in(app, execution, outcome).await?;
+                let next = logged_in(app, execution, outcome, &call.memory).await?;
                 if next.lease_until.is_none() {
                     return Ok(());
                 }
@@ -164,7 +165,7 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
                 return fail(app, execution, Failure::new(code, state::explanation(code))).await;
             }
             ExecutionStatus::Merging => {
-                return store::merge(app, lease, &connector, execution).await;
+                return Box::pin(store::merge(app, lease, &connector, execution)).await;
             }
             _ => {
                 let Some(product) = collecting(&execution) else {
@@ -176,11 +177,14 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
                         .await?;
                 match collected.next {
                     Ok(next) => {
-                        record::record(app, execution, next.into(), collected.notes).await?
+                        let notes = collected.notes.remembering(&call.memory);
+                        record::record(app, execution, next.into(), notes).await?
                     }
                     Err(failure) => {
-                        let execution = note_last(app, execution, collected.notes)?;
-                        return fail(app, execution, failure).await;
+                        let notes = collected.notes.remembering(&call.memory);
+                        let failed = Move::Fail(failure);
+                        record::finish(app, execution, failed, notes, Vec::new()).await?;
+                        return Ok(());
                     }
                 }
             }
@@ -200,23 +204,25 @@ pub fn products(execution: &execution::Model) -> Vec<Product> {
     serde_json::from_value(execution.products.clone()).unwrap_or_default()
 }
 
-/// Keeps the last step's outcome for the Item's detail when the run ends without another record.
-fn note_last(_: &App, mut execution: execution::Model, notes: Notes) -> Result<execution::Model> {
-    if let Some(step) = notes.step {
-        let mut steps = record::steps(&execution)?;
-        steps.retain(|earlier| earlier.product != step.product);
-        steps.push(step);
-        execution.steps = serde_json::json!(steps);
-    }
-    Ok(execution)
-}
-
 async fn fail(app: &App, execution: execution::Model, failure: Failure) -> Result<()> {
-    record::finish(app, execution, Move::Fail(failure), Vec::new()).await?;
+    let notes = Notes::default();
+    record::finish(app, execution, Move::Fail(failure), notes, Vec::new()).await?;
     Ok(())
 }
 
-async fn call(app: &App, execution: &execution::Model) -> Result<Call> {
+async fn call(
+    app: &App,
+    item: &item::Model,
+    execution: &execution::Model,
+    form: &Descriptor,
+) -> Result<Call> {
+    let memory = match &item.memory {
+        Some(envelope) => {
+            let scope = memory_scope(item);
+            Some(app.vault.unseal(app.db.read(), scope, envelope).await?)
+        }
+        None => None,
+    };
     let mut files = std::collections::BTreeMap::new();
     for (name, id) in upload::of_run(execution) {
         if let Some(contents) = upload::read(app, execution.application_id, id).await? {
@@ -227,6 +233,8 @@ async fn call(app: &App, execution: &execution::Model) -> Result<Call> {
         clock: app.clock.clone(),
         sandbox_step: app.config.sandbox_step,
         files,
+        memory: Memory::of(memory),
+        oauth: form.oauth.then(|| oauth::of_run(app, execution)),
     })
 }
 
@@ -262,12 +270,16 @@ async fn log_in(
             let session = session(app, execution).await?;
             guarded(async move { connector.answer(&call, &session, &answer).await }).await
         }
-        ExecutionStatus::WaitingUserAction => {
+        ExecutionStatus::WaitingUserAction | ExecutionStatus::UserAuthorizationPending => {
             if item
                 .user_action_expires_at
                 .is_some_and(|expires| app.clock.now() >= expires)
             {
-                let code = ExecutionStatus::UserInputTimeout;
+                let code = if execution.status == ExecutionStatus::WaitingUserAction {
+                    ExecutionStatus::UserInputTimeout
+                } else {
+                    ExecutionStatus::UserAuthorizationNotGranted
+                };
                 return Ok(Err(Failure::new(code, state::explanation(code))));
             }
             let session = session(app, execution).await?;
@@ -324,10 +336,12 @@ async fn logged_in(
     app: &App,
     execution: execution::Model,
     outcome: Result<Login, Failure>,
+    memory: &Memory,
 ) -> Result<execution::Model> {
     let now = app.clock.now();
+    let kept = Notes::default().remembering(memory);
     match outcome {
-        Err(failure) => record::finish(app, execution, Move::Fail(failure), Vec::new()).await,
+        Err(failure) => record::finish(app, execution, Move::Fail(failure), kept, Vec::new()).await,
         Ok(Login::Connected(session)) => {
             let first = products(&execution)
                 .into_iter()
@@ -335,7 +349,7 @@ async fn logged_in(
                 .ok_or_else(|| Error::internal("a run has nothing to collect"))?;
             let notes = Notes {
                 session: Some(session),
-                ..Notes::default()
+                ..kept
             };
             record::record(app, execution, Signal::Collecting(first).into(), notes).await
         }
@@ -344,7 +358,7 @@ async fn logged_in(
             let notes = Notes {
                 session: Some(session),
                 question: Some((question, expires)),
-                ..Notes::default()
+                ..kept
             };
             record::record(app, execution, Signal::QuestionAsked.into(), notes).await
         }
@@ -352,14 +366,20 @@ async fn logged_in(
             action,
             session,
             poll_after,
+            delayed,
         }) => {
             let expires = action.expires_in.map(|lasts| now.plus(lasts));
             let notes = Notes {
                 session: Some(session),
                 action: Some((action, expires, now.plus(poll_after))),
-                ..Notes::default()
+                ..kept
             };
-            record::record(app, execution, Signal::ActionDemanded.into(), notes).await
+            let signal = if delayed {
+                Signal::ApprovalDelayed
+            } else {
+                Signal::ActionDemanded
+            };
+            record::record(app, execution, signal.into(), notes).await
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entity::{execution, kind::Product};
 
 use super::{
-    record::{self, MergedAccount, steps},
+    record::{self, MergedAccount, Notes, steps},
     run::Lease,
 };
 use crate::{
@@ -52,7 +52,7 @@ pub async fn merge(
     } else {
         Signal::Finished
     };
-    record::finish(app, execution, signal.into(), warnings).await?;
+    record::finish(app, execution, signal.into(), Notes::default(), warnings).await?;
     Ok(())
 }
 

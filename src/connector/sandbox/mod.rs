@@ -1,19 +1,23 @@
-//! The sandbox family: a made-up bank whose users are personas.
+//! The sandbox family: made-up banks whose users are personas.
 //!
 //! What a login leads to follows from the user name (`persona`), what the bank shows from the user and the day (`data`):
-//! nothing is stored and nothing is left to chance, so that clients can be tried out and tested against it. A run sees
-//! the bank as of the local day on which it logged in. Steps take as long as the call says, to be watched.
+//! nothing is left to chance, so that clients can be tried out and tested against it. All that is kept between runs is
+//! which users the bank has approved. A run sees the bank as of the local day on which it logged in. Steps take as long
+//! as the call says, to be watched.
 
+pub mod authority;
 mod bulk;
 mod data;
 mod dice;
+mod family;
 mod holder;
 mod ledger;
 mod persona;
+mod question;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use async_trait::async_trait;
@@ -25,56 +29,53 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::{
+    authority::Code,
     data::Bank,
     dice::Seed,
+    family::{
+        CERTIFICATE, CPF, Entry, FAMILY, HOLDERS, JOINT, Mfa, PASSWORD_FIELD, Profile, TOKEN, USER,
+    },
     persona::{Asked, CODE, PASSWORD, Persona},
+    question::Ask,
 };
 use super::{
-    BATCH_ROWS, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor, Failure,
-    Field, FieldKind, Login, Question, Request, Session, SourceKind,
+    BATCH_ROWS, Batch, Call, Connector, Coverage, Credentials, Descriptor, Failure, Field,
+    FieldKind, Login, Question, Request, Session, UserAction,
+    oauth::{OAUTH_CODE, OAUTH_ERROR},
 };
+use crate::clock::Timestamp;
 
-const USER: &str = "user";
-const PASSWORD_FIELD: &str = "password";
-const TOKEN: &str = "token";
-const PHONE: &str = "phone";
-const COMPANY: &str = "company";
-
-const OVERLAP_DAYS: u32 = 4;
 const LOGIN_STEPS: u32 = 3;
 const ANSWER_STEPS: u32 = 2;
+
+/// How long a QR code is shown before another takes its place.
+const SCAN_STEPS: u32 = 8;
+/// The code that is scanned.
+const SCANNED_ROUND: u32 = 3;
+/// How long a QR code is good.
+const CODE_LASTS: Duration = Duration::from_mins(1);
+
+/// How long a user has on the bank's site.
+const AUTHORIZATION_LASTS: Duration = Duration::from_mins(10);
+
+/// When a bank that takes its time gives its approval.
+const APPROVED_AFTER: Duration = Duration::from_mins(2);
+/// Until when it may.
+const APPROVAL_LASTS: Duration = Duration::from_mins(30);
 
 /// São Paulo, where the bank is, has been three hours behind UTC all year since 2019.
 const BEHIND_UTC: Duration = Duration::from_hours(3);
 
-/// A black and white PNG that reads 123456.
-const CODE_IMAGE: &str = "iVBORw0KGgoAAAANSUhEUgAAAJwAAAAsAQAAAAC4CeyVAAAAWElEQVR42tWSwRXAIAxC2YD9t2SDFPDamzm06kvCzwGfEfOy8EnIEQYu5EjX91CcbB+ctACbohSjOq5A5P5UuqzjPYwa+jUWIQvd4xLs1HgGp8p7+I8//wDb4KE/52r5YwAAAABJRU5ErkJggg==";
-
-/// Connector 0: user and password.
-pub(super) fn plain() -> Arc<dyn Connector> {
-    Arc::new(Sandbox::new(0, Mfa::None))
-}
-
-/// Connector 1: user, password and a code that must be fresh in every run.
-pub(super) fn one_step_mfa() -> Arc<dyn Connector> {
-    Arc::new(Sandbox::new(1, Mfa::OneStep))
-}
-
-/// Connector 3: user and password, then a question.
-pub(super) fn two_step_mfa() -> Arc<dyn Connector> {
-    Arc::new(Sandbox::new(3, Mfa::TwoStep))
+/// All connectors of the sandbox.
+pub(super) fn family() -> impl Iterator<Item = Arc<dyn Connector>> {
+    FAMILY
+        .iter()
+        .map(|profile| -> Arc<dyn Connector> { Arc::new(Sandbox::new(*profile)) })
 }
 
 struct Sandbox {
     descriptor: Descriptor,
-    mfa: Mfa,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mfa {
-    None,
-    OneStep,
-    TwoStep,
+    profile: Profile,
 }
 
 /// What must outlive a call.
@@ -87,80 +88,64 @@ struct State {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Stage {
-    /// Asked which phone gets the code.
-    Phone,
-    /// Asked for the code.
-    Code,
-    /// Asked to choose something.
-    Choice,
-    /// Asked which company to go on for.
-    Company,
-    /// Logged in on this day.
-    Connected { day: NaiveDate },
+    /// The first of these has been asked, the others are to come.
+    Asking(Vec<Ask>),
+    /// Shows this QR code, counted from 1.
+    Scanning(u32),
+    /// Sent to the bank's site.
+    Authorizing,
+    /// Waits for the bank's approval.
+    Awaiting,
+    /// Logged in on this day, to see what is shared, or everything.
+    Connected {
+        day: NaiveDate,
+        shared: Option<Vec<String>>,
+    },
+}
+
+/// What is kept of a user between runs.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    /// When a login first asked for the bank's approval.
+    asked_at: Option<Timestamp>,
+    /// Whether it was given.
+    approved: bool,
+    /// What the user has agreed to share, on the bank's site.
+    shared: Option<Vec<String>>,
 }
 
 impl Sandbox {
-    fn new(id: i32, mfa: Mfa) -> Self {
-        let mut credentials = vec![
-            Field {
-                name: USER.to_owned(),
-                label: "User".to_owned(),
-                placeholder: Some("user-ok".to_owned()),
-                assistive_text: Some(
-                    "The name decides what happens; user-ok is a login that works.".to_owned(),
-                ),
-                ..Field::default()
-            },
-            Field {
-                name: PASSWORD_FIELD.to_owned(),
-                label: "Password".to_owned(),
-                kind: FieldKind::Password,
-                assistive_text: Some(format!("{PASSWORD} is the one that works.")),
-                ..Field::default()
-            },
-        ];
-        if mfa == Mfa::OneStep {
-            credentials.push(Field {
-                name: TOKEN.to_owned(),
-                label: "Token".to_owned(),
-                mfa: true,
-                validation: Some(r"^\d{6}$".to_owned()),
-                validation_message: Some("must have 6 digits".to_owned()),
-                placeholder: Some("000000".to_owned()),
-                assistive_text: Some(format!("{CODE} is the one that works.")),
-                ..Field::default()
-            });
+    fn new(profile: Profile) -> Self {
+        Self {
+            descriptor: profile.descriptor(),
+            profile,
         }
-        let descriptor = Descriptor {
-            id,
-            name: "Ponte Bank",
-            kind: ConnectorKind::PersonalBank,
-            country: Some("BR"),
-            institution_url: Some("https://bank.example"),
-            image_url: None,
-            primary_color: Some("0B6E4F"),
-            credentials,
-            products: vec![
-                Product::Accounts,
-                Product::CreditCards,
-                Product::Transactions,
-                Product::Identity,
-            ],
-            has_mfa: mfa == Mfa::TwoStep,
-            oauth: false,
-            is_sandbox: true,
-            is_open_finance: false,
-            source: SourceKind::Institution,
-            overlap_days: OVERLAP_DAYS,
-            trusts_device: false,
-            consent_lasts: None,
-        };
-        Self { descriptor, mfa }
     }
 
     /// The persona, if this connector knows it.
     fn persona(&self, user: &str) -> Option<Persona> {
-        persona::find(user).filter(|p| self.mfa == Mfa::TwoStep || p.asked == Asked::Code)
+        if self.profile.entry == Entry::Regulated {
+            return persona::find_regulated(user);
+        }
+        let asks = matches!(self.profile.mfa, Mfa::TwoStep | Mfa::Either);
+        persona::find(user).filter(|persona| asks || persona.asked == Asked::Code)
+    }
+
+    /// The questions that are left once the password is right.
+    fn questions(&self, persona: &Persona, credentials: &Credentials) -> Result<Vec<Ask>, Failure> {
+        let token = value(credentials, TOKEN);
+        let mut asks = match (self.profile.mfa, token) {
+            (Mfa::OneStep, _) | (Mfa::Either, Some(_)) if token != Some(CODE) => {
+                return Err(wrong_answer());
+            }
+            (Mfa::None | Mfa::OneStep, _) | (Mfa::Either, Some(_)) => Vec::new(),
+            (Mfa::TwoStep, _) | (Mfa::Either, None) => Ask::of(persona.asked).to_vec(),
+        };
+        if value(credentials, HOLDERS) == Some(JOINT) {
+            asks.push(Ask::SecondHolder);
+        }
+        Ok(asks)
     }
 }
 
@@ -172,29 +157,21 @@ impl Connector for Sandbox {
 
     async fn login(&self, call: &Call, credentials: &Credentials) -> Result<Login, Failure> {
         pace(call, LOGIN_STEPS).await;
+        match self.profile.entry {
+            Entry::Qr => return Ok(show_code(call, SOMEBODY, 1)),
+            Entry::Site | Entry::Regulated => return self.login_on_site(call, credentials),
+            Entry::Password | Entry::Joint | Entry::Cooperative | Entry::Certificate => {}
+        }
         let user = value(credentials, USER).unwrap_or_default();
         let persona = self
             .persona(user)
             .filter(|_| value(credentials, PASSWORD_FIELD) == Some(PASSWORD))
-            .ok_or_else(|| {
-                Failure::new(
-                    ExecutionStatus::InvalidCredentials,
-                    "the bank does not know this user or password; send new parameters",
-                )
-            })?;
-        match self.mfa {
-            Mfa::None => connect(call, user, persona),
-            Mfa::OneStep if value(credentials, TOKEN) == Some(CODE) => connect(call, user, persona),
-            Mfa::OneStep => Err(wrong_answer()),
-            Mfa::TwoStep => Ok(match persona.asked {
-                Asked::Code | Asked::CodeThenCompany => {
-                    ask(user, Stage::Code, code(FieldKind::Text))
-                }
-                Asked::Image => ask(user, Stage::Code, code(FieldKind::Image)),
-                Asked::Choice => ask(user, Stage::Choice, way()),
-                Asked::PhoneThenCode => ask(user, Stage::Phone, phone()),
-            }),
-        }
+            .filter(|_| {
+                self.profile.entry != Entry::Certificate || call.files.contains_key(CERTIFICATE)
+            })
+            .ok_or_else(unknown_user)?;
+        let asks = self.questions(&persona, credentials)?;
+        go_on(call, user, asks, persona)
     }
 
     async fn answer(
@@ -206,30 +183,43 @@ impl Connector for Sandbox {
         pace(call, ANSWER_STEPS).await;
         let State { user, stage } = read(session)?;
         let persona = self.persona(&user).ok_or_else(foreign_session)?;
-        match stage {
-            Stage::Phone => {
-                chosen(&phone(), answers)?;
-                Ok(ask(&user, Stage::Code, code(FieldKind::Text)))
+        let mut asks = match stage {
+            Stage::Asking(asks) if !asks.is_empty() => asks,
+            Stage::Authorizing => {
+                let shared = authorized(call, answers)?;
+                keep(call, |kept| kept.shared = Some(shared));
+                return go_on(call, &user, Vec::new(), persona);
             }
-            Stage::Code if value(answers, TOKEN) != Some(CODE) => Err(wrong_answer()),
-            Stage::Code if persona.asked == Asked::CodeThenCompany => {
-                Ok(ask(&user, Stage::Company, company()))
-            }
-            Stage::Code => connect(call, &user, persona),
-            Stage::Choice => {
-                chosen(&way(), answers)?;
-                connect(call, &user, persona)
-            }
-            Stage::Company => {
-                chosen(&company(), answers)?;
-                connect(call, &user, persona)
-            }
-            Stage::Connected { .. } => Err(foreign_session()),
+            _ => return Err(foreign_session()),
+        };
+        if !asks.remove(0).accepts(answers) {
+            return Err(wrong_answer());
         }
+        go_on(call, &user, asks, persona)
     }
 
-    async fn poll(&self, _call: &Call, _session: &Session) -> Result<Login, Failure> {
-        Err(foreign_session())
+    async fn poll(&self, call: &Call, session: &Session) -> Result<Login, Failure> {
+        let State { user, stage } = read(session)?;
+        match stage {
+            Stage::Scanning(round) if round < SCANNED_ROUND => {
+                Ok(show_code(call, &user, round + 1))
+            }
+            Stage::Scanning(_) => {
+                let persona = self.persona(&user).ok_or_else(foreign_session)?;
+                connect(call, &user, persona)
+            }
+            Stage::Awaiting => {
+                let persona = self.persona(&user).ok_or_else(foreign_session)?;
+                if let Some(left) = left(call, kept(call).asked_at) {
+                    return Ok(await_approval(&user, left));
+                }
+                keep(call, |kept| kept.approved = true);
+                connect(call, &user, persona)
+            }
+            Stage::Asking(_) | Stage::Authorizing | Stage::Connected { .. } => {
+                Err(foreign_session())
+            }
+        }
     }
 
     fn collect(
@@ -240,20 +230,29 @@ impl Connector for Sandbox {
     ) -> BoxStream<'static, Result<Batch, Failure>> {
         let bank = self.bank(&session);
         Box::pin(try_stream! {
-            let bank = bank?;
+            let (bank, shared) = bank?;
             pace(&call, steps(request.product)).await;
+            if let Some(failure) = bank.household().accounts.breakdown() {
+                Err(failure)?;
+            }
             match request.product {
                 Product::Accounts => {
                     let step = bank.household().accounts;
                     if let Some(failure) = step.failure() {
                         Err(failure)?;
                     }
-                    yield Batch::Accounts(bank.checking_accounts());
+                    if shares(shared.as_deref(), "checking") {
+                        yield Batch::Accounts(bank.checking_accounts());
+                    }
                     if let Some(warning) = step.warning() {
                         yield Batch::Warning(warning);
                     }
                 }
-                Product::CreditCards => yield Batch::Accounts(vec![bank.card()]),
+                Product::CreditCards => {
+                    if shares(shared.as_deref(), "card") {
+                        yield Batch::Accounts(vec![bank.card()]);
+                    }
+                }
                 Product::Transactions => {
                     for (account, window) in request.windows {
                         let known = bank.find(&account).zip(bank.clamp(window));
@@ -283,16 +282,42 @@ impl Connector for Sandbox {
 }
 
 impl Sandbox {
-    /// The bank that a session has logged in to.
-    fn bank(&self, session: &Session) -> Result<Bank, Failure> {
+    /// Sends the user to the bank's site, unless they have been there before.
+    fn login_on_site(&self, call: &Call, credentials: &Credentials) -> Result<Login, Failure> {
+        let user = match self.profile.entry {
+            Entry::Regulated => value(credentials, CPF).unwrap_or_default(),
+            _ => SOMEBODY,
+        };
+        let persona = self.persona(user).ok_or_else(unknown_user)?;
+        if kept(call).shared.is_some() {
+            return go_on(call, user, Vec::new(), persona);
+        }
+        let oauth = call.oauth.as_ref().ok_or_else(foreign_session)?;
+        Ok(Login::Question {
+            question: Question {
+                field: Field {
+                    name: OAUTH_CODE.to_owned(),
+                    label: "Authorisation".to_owned(),
+                    kind: FieldKind::Oauth,
+                    instructions: Some("Log in at Ponte Bank and choose what to share.".to_owned()),
+                    data: Some(authority::authorize_url(oauth).into()),
+                    ..Field::default()
+                },
+                expires_in: Some(AUTHORIZATION_LASTS),
+            },
+            session: write(user, Stage::Authorizing),
+        })
+    }
+
+    /// The bank that a session has logged in to, and what of it is shared.
+    fn bank(&self, session: &Session) -> Result<(Bank, Option<Vec<String>>), Failure> {
         let State { user, stage } = read(session)?;
         let household = self.persona(&user).and_then(|p| p.outcome.ok());
         match (stage, household) {
-            (Stage::Connected { day }, Some(household)) => Ok(Bank::new(
-                Seed::of(self.descriptor.id, &user),
-                household,
-                day,
-            )),
+            (Stage::Connected { day, shared }, Some(household)) => {
+                let seed = Seed::of(self.descriptor.id, &user);
+                Ok((Bank::new(seed, household, day), shared))
+            }
             _ => Err(foreign_session()),
         }
     }
@@ -321,108 +346,150 @@ fn steps(product: Product) -> u32 {
     }
 }
 
+/// Who logs in without giving a name.
+const SOMEBODY: &str = "user-ok";
+
+/// What the user has agreed to share, by the code that the browser has brought back.
+fn authorized(call: &Call, answers: &Credentials) -> Result<Vec<String>, Failure> {
+    if value(answers, OAUTH_ERROR).is_some() {
+        return Err(Failure::new(
+            ExecutionStatus::UserAuthorizationNotGranted,
+            "the user refused on the bank's site; connect again",
+        ));
+    }
+    let code = value(answers, OAUTH_CODE).zip(call.oauth.as_ref());
+    code.and_then(|(code, oauth)| Code::exchange(code, oauth, call.clock.now()))
+        .map(|code| code.shared)
+        .ok_or_else(|| {
+            Failure::new(
+                ExecutionStatus::UserAuthorizationNotGranted,
+                "the authorisation code is not one of this login, or it has expired; connect again",
+            )
+        })
+}
+
+fn shares(shared: Option<&[String]>, what: &str) -> bool {
+    shared.is_none_or(|shared| shared.iter().any(|one| one == what))
+}
+
+/// Asks what is left to ask, or ends the login.
+fn go_on(call: &Call, user: &str, asks: Vec<Ask>, persona: Persona) -> Result<Login, Failure> {
+    match asks.first() {
+        Some(next) => Ok(Login::Question {
+            question: Question {
+                field: next.field(),
+                expires_in: None,
+            },
+            session: write(user, Stage::Asking(asks)),
+        }),
+        None if persona.delayed => wait_or_connect(call, user, persona),
+        None => connect(call, user, persona),
+    }
+}
+
 /// Ends a login as the persona has it.
 fn connect(call: &Call, user: &str, persona: Persona) -> Result<Login, Failure> {
     persona.outcome?;
-    let day = call.clock.now().minus(BEHIND_UTC).date();
-    Ok(Login::Connected(write(user, Stage::Connected { day })))
+    let stage = Stage::Connected {
+        day: call.clock.now().minus(BEHIND_UTC).date(),
+        shared: kept(call).shared,
+    };
+    Ok(Login::Connected(write(user, stage)))
 }
 
-fn ask(user: &str, stage: Stage, field: Field) -> Login {
-    Login::Question {
-        question: Question {
-            field,
-            expires_in: None,
+/// Ends a login that the bank approves some time after the first: this one waits for it, one that comes too early is
+/// refused, and what was approved once stays so.
+fn wait_or_connect(call: &Call, user: &str, persona: Persona) -> Result<Login, Failure> {
+    let known = kept(call);
+    if known.approved {
+        return connect(call, user, persona);
+    }
+    if known.asked_at.is_none() {
+        let now = call.clock.now();
+        keep(call, |kept| kept.asked_at = Some(now));
+        return Ok(await_approval(user, APPROVED_AFTER));
+    }
+    let Some(left) = left(call, known.asked_at) else {
+        keep(call, |kept| kept.approved = true);
+        return connect(call, user, persona);
+    };
+    Err(Failure {
+        attributes: BTreeMap::from([(
+            "remainingSeconds".to_owned(),
+            left.as_secs().max(1).to_string(),
+        )]),
+        ..Failure::new(
+            ExecutionStatus::UserAuthorizationNotGranted,
+            "the bank has not given its approval yet; wait as long as the attributes say, then send the parameters again",
+        )
+    })
+}
+
+fn kept(call: &Call) -> Kept {
+    let stored = call.memory.recall();
+    stored
+        .and_then(|json| serde_json::from_slice(&json).ok())
+        .unwrap_or_default()
+}
+
+fn keep(call: &Call, change: impl FnOnce(&mut Kept)) {
+    let mut kept = kept(call);
+    change(&mut kept);
+    let json = serde_json::to_vec(&kept).expect("texts and a time are valid JSON");
+    call.memory.keep(Some(json));
+}
+
+/// How long the bank's approval is still to come.
+fn left(call: &Call, asked_at: Option<Timestamp>) -> Option<Duration> {
+    let now = call.clock.now();
+    let waited = now.since(asked_at.unwrap_or(now));
+    APPROVED_AFTER
+        .checked_sub(waited)
+        .filter(|left| !left.is_zero())
+}
+
+fn await_approval(user: &str, left: Duration) -> Login {
+    Login::Action {
+        action: UserAction {
+            kind: "authorize-access".to_owned(),
+            instructions: "Allow the access in the app of Ponte Bank. The bank takes about two minutes to confirm it.".to_owned(),
+            data: None,
+            attributes: BTreeMap::new(),
+            expires_in: Some(APPROVAL_LASTS),
         },
-        session: write(user, stage),
+        session: write(user, Stage::Awaiting),
+        poll_after: left,
+        delayed: true,
     }
 }
 
-fn code(kind: FieldKind) -> Field {
-    let image = kind == FieldKind::Image;
-    Field {
-        name: TOKEN.to_owned(),
-        label: "Code".to_owned(),
-        kind,
-        placeholder: Some("000000".to_owned()),
-        assistive_text: Some(format!("{CODE} is the one that works.")),
-        instructions: Some(if image {
-            "Type the digits that the image shows.".to_owned()
-        } else {
-            "Type the 6 digits that Ponte Bank has sent to your phone.".to_owned()
-        }),
-        data: image.then(|| CODE_IMAGE.to_owned()),
-        ..Field::default()
-    }
-}
-
-fn way() -> Field {
-    select(
-        TOKEN,
-        "Confirmation",
-        "Choose how Ponte Bank confirms that it is you.",
-        &[
-            ("app", "Confirm in the app"),
-            ("sms", "Confirm by text message"),
-            ("email", "Confirm by e-mail"),
-        ],
-    )
-}
-
-fn phone() -> Field {
-    select(
-        PHONE,
-        "Phone",
-        "Choose the phone that gets the code.",
-        &[
-            ("phone-1", "(11) 9****-1234"),
-            ("phone-2", "(11) 9****-5678"),
-        ],
-    )
-}
-
-fn company() -> Field {
-    select(
-        COMPANY,
-        "Company",
-        "Choose the company to go on for.",
-        &[
-            ("company-1", "Padaria Ponte Ltda"),
-            ("company-2", "Ponte Tecnologia S.A."),
-        ],
-    )
-}
-
-fn select(name: &str, label: &str, instructions: &str, options: &[(&str, &str)]) -> Field {
-    Field {
-        name: name.to_owned(),
-        label: label.to_owned(),
-        kind: FieldKind::Select,
-        instructions: Some(instructions.to_owned()),
-        options: options
-            .iter()
-            .map(|(value, label)| ((*value).to_owned(), (*label).to_owned()))
-            .collect(),
-        ..Field::default()
-    }
-}
-
-/// Whether one of a question's options was chosen.
-fn chosen(field: &Field, answers: &Credentials) -> Result<(), Failure> {
-    let answer = value(answers, &field.name);
-    if field
-        .options
-        .iter()
-        .any(|(option, _)| Some(option.as_str()) == answer)
-    {
-        Ok(())
-    } else {
-        Err(wrong_answer())
+fn show_code(call: &Call, user: &str, round: u32) -> Login {
+    let (now, shown) = (call.clock.now(), call.sandbox_step * SCAN_STEPS);
+    Login::Action {
+        action: UserAction {
+            kind: "qr".to_owned(),
+            instructions: "Scan the code with the app of Ponte Bank. It changes while you wait."
+                .to_owned(),
+            data: Some(format!("ponte-bank:login:{:x}:{round}", now.0)),
+            attributes: BTreeMap::new(),
+            expires_in: Some(CODE_LASTS.max(shown * 2)),
+        },
+        session: write(user, Stage::Scanning(round)),
+        poll_after: shown,
+        delayed: false,
     }
 }
 
 fn value<'a>(Credentials(values): &'a Credentials, name: &str) -> Option<&'a str> {
-    values.get(name).map(ExposeSecret::expose_secret)
+    let value = values.get(name).map(ExposeSecret::expose_secret);
+    value.filter(|value| !value.is_empty())
+}
+
+fn unknown_user() -> Failure {
+    Failure::new(
+        ExecutionStatus::InvalidCredentials,
+        "the bank does not know this user or password; send new parameters",
+    )
 }
 
 fn wrong_answer() -> Failure {

@@ -9,6 +9,9 @@ pub(super) const PASSWORD: &str = "password-ok";
 /// The one code that works.
 pub(super) const CODE: &str = "123456";
 
+/// Who has to wait for the bank's approval.
+const DELAYED: &str = "user-ok-auth-pending";
+
 const MAX_THOUSANDS: i64 = 5_000;
 
 /// A user of a sandbox.
@@ -18,6 +21,8 @@ pub(super) struct Persona {
     pub(super) asked: Asked,
     /// What the login leads to, once everything is answered.
     pub(super) outcome: Result<Household, Failure>,
+    /// Whether the bank gives its approval only some time after the first login.
+    pub(super) delayed: bool,
 }
 
 /// What a two-step login asks.
@@ -55,27 +60,54 @@ pub(super) enum AccountsStep {
     Warns,
     /// A failure.
     Fails,
+    /// The accounts; others wait for another holder's signature.
+    Cosigned,
+    /// A failure, like every other step.
+    Broken,
 }
 
 impl AccountsStep {
     /// What the step fails with.
     pub(super) fn failure(self) -> Option<Failure> {
-        (self == Self::Fails).then(|| {
-            Failure::new(
+        match self {
+            Self::Fails => Some(Failure::new(
                 ExecutionStatus::SiteNotAvailable,
                 "the bank's page of accounts is not available; it is read again with the next update",
+            )),
+            Self::Broken => self.breakdown(),
+            Self::Works | Self::Warns | Self::Cosigned => None,
+        }
+    }
+
+    /// What every step fails with.
+    pub(super) fn breakdown(self) -> Option<Failure> {
+        (self == Self::Broken).then(|| {
+            Failure::new(
+                ExecutionStatus::Error,
+                "the bank answered with data that cannot be read; update again later",
             )
         })
     }
 
     /// What the step warns of.
     pub(super) fn warning(self) -> Option<Warning> {
-        (self == Self::Warns).then(|| Warning {
-            code: "ACCT_003".to_owned(),
-            message: "some accounts are temporarily unavailable and were left out".to_owned(),
-            provider_message: Some(
-                "Conta temporariamente indisponível. Tente novamente mais tarde.".to_owned(),
+        let (code, message, words) = match self {
+            Self::Warns => (
+                "ACCT_003",
+                "some accounts are temporarily unavailable and were left out",
+                "Conta temporariamente indisponível. Tente novamente mais tarde.",
             ),
+            Self::Cosigned => (
+                "ACCT_002",
+                "some accounts wait for another holder's signature at the bank and were left out",
+                "Aguardando autorização do segundo titular.",
+            ),
+            Self::Works | Self::Fails | Self::Broken => return None,
+        };
+        Some(Warning {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            provider_message: Some(words.to_owned()),
         })
     }
 }
@@ -86,6 +118,7 @@ pub(super) fn find(user: &str) -> Option<Persona> {
         return Some(Persona {
             asked: Asked::Code,
             outcome: Err(failure),
+            delayed: false,
         });
     }
     let asked = match user {
@@ -101,7 +134,7 @@ pub(super) fn find(user: &str) -> Option<Persona> {
         bulk_thousands: None,
     };
     match user {
-        "user-ok" => {}
+        "user-ok" | DELAYED => {}
         "user-ok-two-checking-accounts" => household.checking_accounts = 2,
         "user-ok-account-error" => household.accounts = AccountsStep::Fails,
         "user-ok-account-warning" => household.accounts = AccountsStep::Warns,
@@ -111,6 +144,36 @@ pub(super) fn find(user: &str) -> Option<Persona> {
     Some(Persona {
         asked,
         outcome: Ok(household),
+        delayed: user == DELAYED,
+    })
+}
+
+/// The persona of a tax number at the regulated interface, if there is one.
+pub(super) fn find_regulated(cpf: &str) -> Option<Persona> {
+    let digits: String = cpf.chars().filter(char::is_ascii_digit).collect();
+    let mut household = Household {
+        checking_accounts: 1,
+        accounts: AccountsStep::Works,
+        bulk_thousands: None,
+    };
+    let (mut refused, mut delayed) = (None, false);
+    match digits.as_str() {
+        "76109277673" => {}
+        "23824264030" => household.accounts = AccountsStep::Cosigned,
+        "05117767055" => {
+            refused = Some(Failure::new(
+                ExecutionStatus::UserAuthorizationNotGranted,
+                "the bank rejected the consent; connect again",
+            ));
+        }
+        "00250273799" => delayed = true,
+        "16351171199" => household.accounts = AccountsStep::Broken,
+        _ => return None,
+    }
+    Some(Persona {
+        asked: Asked::Code,
+        outcome: refused.map_or(Ok(household), Err),
+        delayed,
     })
 }
 

@@ -39,7 +39,7 @@ impl Account {
     async fn item(&self, ctx: &Context<'_>) -> Result<Item> {
         private(ctx)?;
         let item = loader::item(ctx, self.0.item_id).await?;
-        Ok(Item(item.ok_or(Error::NotFound { what: "item" })?))
+        Ok(Item::from(item.ok_or(Error::NotFound { what: "item" })?))
     }
 
     /// Family: BANK accounts hold money, CREDIT accounts owe it.

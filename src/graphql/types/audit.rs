@@ -69,7 +69,7 @@ impl AuditEntry {
     /// The Item to which it was done, as it is now; null once it is deleted, and when it was done to something else.
     async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
         match self.0.target_id {
-            Some(id) => Ok(loader::item(ctx, id).await?.map(Item)),
+            Some(id) => Ok(loader::item(ctx, id).await?.map(Item::from)),
             None => Ok(None),
         }
     }
@@ -226,6 +226,8 @@ pub enum AuditActor {
     ConnectToken,
     /// Whoever presented your client id and a client secret.
     ClientSecret,
+    /// An end user's browser, sent back by an institution after a login there.
+    Browser,
     /// The operator of this Ponte, at its command line.
     Operator,
     /// This Ponte by itself.

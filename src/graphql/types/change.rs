@@ -144,7 +144,7 @@ macro_rules! changed {
                 let owner = changed.item.application_id;
                 Self {
                     cursor: crate::event::cursor::encode(app, owner, changed.position),
-                    item: Item(changed.item),
+                    item: changed.item.into(),
                 }
             }
         }

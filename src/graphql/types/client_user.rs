@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Result, SimpleObject, Union};
-use entity::{connect_token, execution, kind::EntityKind};
+use entity::{connect_token, kind::EntityKind};
 
 use super::{
     super::{
@@ -14,10 +14,10 @@ use super::{
     account::Account,
     audit::AuditEntry,
     consent::Consent,
-    event::{Event, TriggeredBy},
+    event::Event,
+    execution::Execution,
     identity::Identity,
-    item::{ExecutionStatus, Item},
-    product::ProductType,
+    item::Item,
     transaction::Transaction,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         self, Erased,
         export::{Exported, Record},
     },
+    item::history::Run,
 };
 
 /// A page of everything that is held about a client user.
@@ -71,44 +72,6 @@ pub struct HeldCredentials {
     parameter_names: Vec<String>,
 }
 
-/// A run of an Item.
-#[derive(SimpleObject)]
-pub struct Execution {
-    /// Identity.
-    id: Id,
-    /// Its Item.
-    item_id: Id,
-    /// Who caused it.
-    triggered_by: TriggeredBy,
-    /// Where it stands, or how it ended.
-    status: ExecutionStatus,
-    /// The products that it was to collect.
-    products: Vec<ProductType>,
-    /// When it was asked for.
-    created_at: DateTime,
-    /// When a worker began it; null while none has.
-    started_at: Option<DateTime>,
-    /// When it ended; null while it has not.
-    ended_at: Option<DateTime>,
-}
-
-impl From<execution::Model> for Execution {
-    fn from(row: execution::Model) -> Self {
-        let products: Vec<entity::kind::Product> =
-            serde_json::from_value(row.products).unwrap_or_default();
-        Self {
-            id: Id::Row(row.id),
-            item_id: Id::Row(row.item_id),
-            triggered_by: row.triggered_by.into(),
-            status: row.status.into(),
-            products: products.into_iter().map(Into::into).collect(),
-            created_at: DateTime(row.created_at),
-            started_at: row.started_at.map(DateTime),
-            ended_at: row.ended_at.map(DateTime),
-        }
-    }
-}
-
 /// A connect token that was issued. It is forgotten a day after its end.
 #[derive(SimpleObject)]
 pub struct ConnectToken {
@@ -145,7 +108,7 @@ impl From<connect_token::Model> for ConnectToken {
 impl ExportRecord {
     fn new(app: &App, record: Record) -> Self {
         match record {
-            Record::Item(row) => Self::Item(Item(*row)),
+            Record::Item(row) => Self::Item(Item(row)),
             Record::Credentials(item, parameter_names) => Self::Credentials(HeldCredentials {
                 item_id: Id::Row(item),
                 parameter_names,
@@ -154,7 +117,7 @@ impl ExportRecord {
             Record::Account(row) => Self::Account(Account(*row)),
             Record::Identity(row) => Self::Identity(Identity(*row)),
             Record::Transaction(row) => Self::Transaction(Transaction(*row)),
-            Record::Execution(row) => Self::Execution((*row).into()),
+            Record::Execution(row) => Self::Execution(Execution(Run::from(*row))),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
             Record::AuditEntry(row) => Self::AuditEntry(AuditEntry(*row)),

@@ -30,7 +30,7 @@ impl Consent {
     /// The Item it was given for.
     async fn item(&self, ctx: &Context<'_>) -> Result<Item> {
         let item = loader::item(ctx, self.0.item_id).await?;
-        Ok(Item(item.ok_or(Error::NotFound { what: "item" })?))
+        Ok(Item::from(item.ok_or(Error::NotFound { what: "item" })?))
     }
 
     /// The products that may be collected.

@@ -78,7 +78,7 @@ impl Event {
     /// The Item it is about as it is now; null once it is deleted, and when the event is about none.
     async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
         match self.row.item_id {
-            Some(id) => Ok(loader::item(ctx, id).await?.map(Item)),
+            Some(id) => Ok(loader::item(ctx, id).await?.map(Item::from)),
             None => Ok(None),
         }
     }
@@ -271,8 +271,8 @@ impl ItemUpdated {
     /// The Item as it is now, which can be newer than the event; in a snapshot as it was at the cursor. Null once it is deleted.
     async fn item(&self, ctx: &Context<'_>) -> Result<Option<Item>> {
         match (&self.state, self.event.row.item_id) {
-            (Some((row, _)), _) => Ok(Some(Item((**row).clone()))),
-            (None, Some(id)) => Ok(loader::item(ctx, id).await?.map(Item)),
+            (Some((row, _)), _) => Ok(Some(Item::from((**row).clone()))),
+            (None, Some(id)) => Ok(loader::item(ctx, id).await?.map(Item::from)),
             (None, None) => Ok(None),
         }
     }

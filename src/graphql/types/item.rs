@@ -1,5 +1,7 @@
 //! Items: users' connections.
 
+use std::collections::BTreeMap;
+
 use async_graphql::{
     Context, Enum, ID, InputObject, Object, Result, SimpleObject, parser::types::Field as Selected,
 };
@@ -16,6 +18,7 @@ use super::{
     account::{self, AccountConnection, AccountType},
     connector::{Connector, CredentialField},
     consent::ConsentConnection,
+    execution::ExecutionConnection,
     identity::Identity,
     product::ProductType,
     transaction::{self, TransactionConnection, TransactionFilter},
@@ -36,7 +39,7 @@ use crate::{
 
 /// A user's connection through a connector.
 #[derive(Clone)]
-pub struct Item(pub item::Model);
+pub struct Item(pub Box<item::Model>);
 
 /// A user's connection through a connector.
 #[Object]
@@ -71,6 +74,7 @@ impl Item {
                 .clone()
                 .unwrap_or_else(|| state::explanation(code).to_owned()),
             provider_message: row.error_provider_message.clone(),
+            attributes: attributes(row.error_attributes.as_ref()),
         })
     }
 
@@ -96,6 +100,7 @@ impl Item {
             kind: action.kind,
             instructions: action.instructions,
             data: action.data,
+            attributes: action.attributes.into_iter().map(Into::into).collect(),
             expires_at: self.0.user_action_expires_at.map(DateTime),
         })
     }
@@ -228,6 +233,29 @@ impl Item {
         Ok(ConsentConnection::new(page))
     }
 
+    /// Its runs, newest first, for as long as they are kept. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn executions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> Result<ExecutionConnection> {
+        ctx.principal()?.require_api_key("read executions")?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let slice = arguments.slice(List::Executions, crate::graphql::MOST_ROWS)?;
+        let page = loader::executions_of(ctx, self.0.id, slice).await?;
+        Ok(ExecutionConnection::new(page))
+    }
+
     /// What was or will be sent about it, to webhooks and to its own `webhookUrl`, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
     async fn deliveries(
         &self,
@@ -242,7 +270,7 @@ impl Item {
 
 impl From<item::Model> for Item {
     fn from(row: item::Model) -> Self {
-        Self(row)
+        Self(Box::new(row))
     }
 }
 
@@ -409,7 +437,7 @@ pub enum ExecutionStatus {
     AccountCredentialsReset,
     /// The user must do something at the institution: see `error.providerMessage`.
     AccountNeedsAction,
-    /// The user's approval is outstanding. Update once it is given.
+    /// The institution gives its approval later: see `userAction.expiresAt`. The Item is WAITING_USER_ACTION and goes on by itself.
     UserAuthorizationPending,
     /// The user refused, or did not approve. Connect anew.
     UserAuthorizationNotGranted,
@@ -429,11 +457,34 @@ pub enum ExecutionStatus {
 #[derive(SimpleObject)]
 pub struct ItemError {
     /// Stable code, such as `INVALID_CREDENTIALS`: one of the failures among the values of `ExecutionStatus`.
-    code: String,
+    pub code: String,
     /// What happened and what to do, in English.
-    message: String,
+    pub message: String,
     /// The institution's own words; null when it gave none.
-    provider_message: Option<String>,
+    pub provider_message: Option<String>,
+    /// More about it, by name, such as `remainingSeconds` when an approval is awaited; mostly empty.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A detail that has a name.
+#[derive(SimpleObject)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Its value, as text.
+    pub value: String,
+}
+
+impl From<(String, String)> for Attribute {
+    fn from((name, value): (String, String)) -> Self {
+        Self { name, value }
+    }
+}
+
+fn attributes(stored: Option<&Value>) -> Vec<Attribute> {
+    let stored = stored.cloned().unwrap_or_default();
+    let named: BTreeMap<String, String> = serde_json::from_value(stored).unwrap_or_default();
+    named.into_iter().map(Into::into).collect()
 }
 
 /// How the last collection of a product went.
@@ -496,6 +547,8 @@ pub struct UserAction {
     instructions: String,
     /// For `qr` the text to show as a QR code; null otherwise.
     data: Option<String>,
+    /// More about it, by name; mostly empty.
+    attributes: Vec<Attribute>,
     /// Until when there is time for it; null when there is no limit.
     expires_at: Option<DateTime>,
 }

@@ -10,6 +10,7 @@ pub mod connector;
 pub mod consent;
 pub mod details;
 pub mod event;
+pub mod execution;
 pub mod feed;
 pub mod health;
 pub mod identity;

@@ -118,7 +118,7 @@ async fn load(app: &App, principal: &Principal, ids: &[Uuid]) -> OwnResult<HashM
         nodes.extend(
             items
                 .into_iter()
-                .map(|(id, row)| (id, Node::Item(Item(row)))),
+                .map(|(id, row)| (id, Node::Item(row.into()))),
         );
         return Ok(nodes);
     }
@@ -143,7 +143,7 @@ pub async fn of_table(
     Ok(match table {
         "item" => {
             let found = item::list::by_id(app, principal, ids).await?;
-            each(found, |row| Node::Item(Item(row)))
+            each(found, |row| Node::Item(row.into()))
         }
         "account" => {
             let found = list::accounts_by_id(app, principal, ids).await?;

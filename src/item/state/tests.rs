@@ -28,6 +28,7 @@ const TABLE: &[Row] = &[
         &[
             ("question asked", "WAITING_USER_INPUT"),
             ("action demanded", "WAITING_USER_ACTION"),
+            ("approval delayed", "USER_AUTHORIZATION_PENDING"),
             ("collecting", "collecting"),
             ("failure", "failure"),
         ],
@@ -41,11 +42,12 @@ const TABLE: &[Row] = &[
         ],
     ),
     (
-        &[S::WaitingUserAction],
+        &[S::WaitingUserAction, S::UserAuthorizationPending],
         &[
             ("update requested", "CREATED"),
             ("question asked", "WAITING_USER_INPUT"),
             ("action demanded", "WAITING_USER_ACTION"),
+            ("approval delayed", "USER_AUTHORIZATION_PENDING"),
             ("collecting", "collecting"),
             ("failure", "failure"),
         ],
@@ -92,7 +94,6 @@ const TABLE: &[Row] = &[
             S::AccountLocked,
             S::AccountCredentialsReset,
             S::AccountNeedsAction,
-            S::UserAuthorizationPending,
             S::UserAuthorizationNotGranted,
             S::UserAuthorizationRevoked,
             S::UserNotSupported,
@@ -128,6 +129,7 @@ fn signals() -> Vec<G> {
         G::QuestionAsked,
         G::AnswerGiven,
         G::ActionDemanded,
+        G::ApprovalDelayed,
         G::MergeStarted,
         G::Finished,
         G::FinishedPartially,
@@ -145,6 +147,7 @@ fn name(signal: G) -> String {
         G::QuestionAsked => "question asked".to_owned(),
         G::AnswerGiven => "answer given".to_owned(),
         G::ActionDemanded => "action demanded".to_owned(),
+        G::ApprovalDelayed => "approval delayed".to_owned(),
         G::Collecting(_) => "collecting".to_owned(),
         G::MergeStarted => "merge started".to_owned(),
         G::Finished => "finished".to_owned(),
@@ -212,7 +215,7 @@ fn the_status_follows_from_the_execution() {
     for state in S::iter() {
         let expected = match state.as_str() {
             "WAITING_USER_INPUT" => ItemStatus::WaitingUserInput,
-            "WAITING_USER_ACTION" => ItemStatus::WaitingUserAction,
+            "WAITING_USER_ACTION" | "USER_AUTHORIZATION_PENDING" => ItemStatus::WaitingUserAction,
             "MERGING" => ItemStatus::Merging,
             "SUCCESS" | "PARTIAL_SUCCESS" => ItemStatus::Updated,
             "INVALID_CREDENTIALS"

@@ -202,10 +202,9 @@ async fn two_step_mfa_fails_only_after_the_question() {
 #[tokio::test]
 async fn an_image_question_carries_a_png() {
     use base64::{Engine, prelude::BASE64_STANDARD};
-    let png = BASE64_STANDARD.decode(CODE_IMAGE).expect("base64");
+    let image = Ask::Image.field().data.expect("an image");
+    let png = BASE64_STANDARD.decode(image).expect("base64");
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n") && png.ends_with(b"IEND\xaeB`\x82"));
-    assert_eq!(code(FieldKind::Image).data.as_deref(), Some(CODE_IMAGE));
-    assert_eq!(code(FieldKind::Text).data, None);
 }
 
 #[tokio::test]
@@ -213,7 +212,7 @@ async fn a_session_that_is_not_of_this_stage_is_refused() {
     let (bank, call) = (plain(), call_on(day(FIRST_DAY)));
     let connected = log_in(&*bank, "user-ok", day(FIRST_DAY)).await;
     let garbage = Session(Zeroizing::new(b"{}".to_vec()));
-    let questioned = write("user-ok", Stage::Code);
+    let questioned = write("user-ok", Stage::Asking(vec![Ask::Code]));
     for session in [&garbage, &connected] {
         let failure = bank
             .answer(&call, session, &credentials(&[]))
@@ -267,31 +266,171 @@ async fn a_step_takes_the_time_it_is_told_to() {
 #[test]
 fn the_built_in_sandboxes_are_listed_and_their_forms_accept_their_magic_values() {
     let registry = Registry::builtin();
-    let listed: Vec<_> = registry
+    let sandboxes: Vec<_> = registry
         .list()
         .map(|connector| connector.descriptor())
-        .filter(|descriptor| descriptor.is_sandbox)
-        .map(|d| (d.id, d.name, d.has_mfa, d.credentials.len()))
+        .filter(|form| form.is_sandbox)
         .collect();
+    let ids: Vec<_> = sandboxes.iter().map(|form| form.id).collect();
     assert_eq!(
-        listed,
-        [
-            (0, "Ponte Bank", false, 2),
-            (1, "Ponte Bank", false, 3),
-            (3, "Ponte Bank", true, 2),
-        ]
+        ids,
+        [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18, 19, 20]
     );
-    let all = [
+    let asking: Vec<_> = sandboxes.iter().filter(|form| form.has_mfa).collect();
+    let asking: Vec<_> = asking.iter().map(|form| form.id).collect();
+    assert_eq!(asking, [3, 5, 9, 10, 18]);
+    for form in sandboxes {
+        let fields = form.credentials.iter().map(|field| {
+            let value = match field.name.as_str() {
+                "user" => "user-ok",
+                "password" => "password-ok",
+                "token" => "123456",
+                "accountType" => "joint",
+                "cooperative" => "0102",
+                "certificate" => "01936b6e-7d70-7c3e-9f56-0d5d0a7c1a11",
+                other => panic!("{other}"),
+            };
+            (field.name.as_str(), value)
+        });
+        let Credentials(values) = credentials(&fields.collect::<Vec<_>>());
+        assert_eq!(validate::validate(form, &values, Required::All), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_joint_account_asks_its_second_holder_too() {
+    let joint = sandbox(9);
+    let call = call_on(day(FIRST_DAY));
+    for (with, asked) in [
+        (&[][..], &["token", "secondHolderToken"][..]),
+        (&[("token", "123456")], &["secondHolderToken"]),
+    ] {
+        for (second, ended) in [("000000", true), ("123456", false)] {
+            let mut values = vec![
+                ("accountType", "joint"),
+                ("user", "user-ok"),
+                ("password", "password-ok"),
+            ];
+            values.extend(with);
+            let mut login = joint.login(&call, &credentials(&values)).await;
+            for name in asked {
+                let Ok(Login::Question { question, session }) = login else {
+                    panic!("{login:?}")
+                };
+                assert_eq!(question.field.name, *name);
+                let answer = if *name == "token" { "123456" } else { second };
+                login = joint
+                    .answer(&call, &session, &credentials(&[(name, answer)]))
+                    .await;
+            }
+            match login {
+                Ok(Login::Connected(_)) => assert!(ended),
+                Err(failure) => {
+                    assert!(!ended);
+                    assert_eq!(failure.code, ExecutionStatus::InvalidCredentialsMfa);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let alone = [
+        ("accountType", "single"),
         ("user", "user-ok"),
         ("password", "password-ok"),
         ("token", "123456"),
     ];
-    for (id, _, _, fields) in listed {
-        let descriptor = registry.find(id).expect("listed").descriptor();
-        let Credentials(values) = credentials(&all[..fields]);
-        assert_eq!(
-            validate::validate(descriptor, &values, Required::All),
-            Ok(())
-        );
+    assert_eq!(outcome(&*joint, &alone).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_certificate_is_wanted_in_every_login() {
+    let bank = sandbox(11);
+    let values = credentials(&[("user", "user-ok"), ("password", "password-ok")]);
+    let mut call = call_on(day(FIRST_DAY));
+    let failure = bank
+        .login(&call, &values)
+        .await
+        .expect_err("no certificate");
+    assert_eq!(failure.code, ExecutionStatus::InvalidCredentials);
+    call.files.insert(
+        "certificate".to_owned(),
+        b"of whatever kind".as_slice().into(),
+    );
+    assert!(matches!(
+        bank.login(&call, &values).await,
+        Ok(Login::Connected(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_qr_code_changes_until_it_is_scanned() {
+    let bank = sandbox(19);
+    assert_eq!(bank.descriptor().credentials, []);
+    let call = Call {
+        sandbox_step: Duration::from_millis(250),
+        ..call_on(day(FIRST_DAY))
+    };
+    let nothing = credentials(&[]);
+    let mut login = bank.login(&call, &nothing);
+    assert!(login.as_mut().now_or_never().is_none());
+    call.clock.advance(Duration::from_secs(1));
+    let mut login = login.await;
+    let mut shown = BTreeSet::new();
+    while let Ok(Login::Action {
+        action,
+        session,
+        poll_after,
+        delayed,
+    }) = login
+    {
+        assert_eq!((action.kind.as_str(), delayed), ("qr", false));
+        assert!(action.expires_in.is_some_and(|lasts| lasts > poll_after));
+        shown.insert(action.data.expect("a code"));
+        call.clock.advance(poll_after);
+        login = bank.poll(&call, &session).await;
     }
+    assert_eq!(shown.len(), 3);
+    assert!(matches!(login, Ok(Login::Connected(_))));
+}
+
+#[tokio::test]
+async fn an_approval_that_takes_time_is_awaited_and_then_kept() {
+    let bank = plain();
+    let call = call_on(day(FIRST_DAY));
+    let values = credentials(&[
+        ("user", "user-ok-auth-pending"),
+        ("password", "password-ok"),
+    ]);
+    let Ok(Login::Action {
+        action,
+        session,
+        poll_after,
+        delayed: true,
+    }) = bank.login(&call, &values).await
+    else {
+        panic!("it is pending")
+    };
+    assert_eq!(action.kind, "authorize-access");
+    assert_eq!(poll_after, Duration::from_mins(2));
+
+    call.clock.advance(Duration::from_secs(33));
+    let early = bank.login(&call, &values).await.expect_err("too early");
+    assert_eq!(early.code, ExecutionStatus::UserAuthorizationNotGranted);
+    assert_eq!(early.attributes["remainingSeconds"], "87");
+    let Ok(Login::Action { poll_after, .. }) = bank.poll(&call, &session).await else {
+        panic!("it is pending still")
+    };
+    assert_eq!(poll_after, Duration::from_secs(87));
+
+    call.clock.advance(poll_after);
+    for _ in 0..2 {
+        assert!(matches!(
+            bank.login(&call, &values).await,
+            Ok(Login::Connected(_))
+        ));
+    }
+    assert!(matches!(
+        bank.poll(&call, &session).await,
+        Ok(Login::Connected(_))
+    ));
 }

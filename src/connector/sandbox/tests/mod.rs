@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     clock::{Clock, Timestamp},
     connector::{
-        AccountRecord, IdentityRecord, Registry, TransactionRecord, Window,
+        AccountRecord, FieldKind, IdentityRecord, Memory, Registry, TransactionRecord, Window,
         validate::{self, Required},
     },
     money::Amount,
@@ -22,6 +22,24 @@ const FIRST_DAY: &str = "2026-03-02";
 
 fn day(text: &str) -> NaiveDate {
     text.parse().expect("a date")
+}
+
+/// A connector of the sandbox.
+fn sandbox(id: i32) -> Arc<dyn Connector> {
+    let registry = Registry::builtin();
+    registry.find(id).expect("it is built in").clone()
+}
+
+fn plain() -> Arc<dyn Connector> {
+    sandbox(0)
+}
+
+fn one_step_mfa() -> Arc<dyn Connector> {
+    sandbox(1)
+}
+
+fn two_step_mfa() -> Arc<dyn Connector> {
+    sandbox(3)
 }
 
 /// A call at noon in São Paulo.
@@ -35,6 +53,8 @@ fn call_on(day: NaiveDate) -> Call {
         clock: Clock::manual(Timestamp::from(noon)),
         sandbox_step: Duration::ZERO,
         files: BTreeMap::new(),
+        memory: Memory::default(),
+        oauth: None,
     }
 }
 

@@ -1,0 +1,177 @@
+//! The runs of Items as clients read them.
+
+use std::collections::HashMap;
+
+use entity::{
+    execution,
+    kind::{ExecutionStatus, Product, TriggeredBy},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    clock::Timestamp,
+    connector::{Failure, Warning},
+    db::{
+        page::{self, Conditions, Key, Page, Slice, Source},
+        row::stored,
+    },
+    error::Result,
+};
+
+/// A finished step, as the execution's row keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What was collected.
+    pub product: Product,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Why it failed, if so.
+    pub failure: Option<Failure>,
+    /// What the client should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a merge did to the rows of a product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// New rows.
+    pub created: u64,
+    /// Rows that are different now.
+    pub updated: u64,
+    /// Rows that are gone.
+    pub deleted: u64,
+    /// Rows that were read and are as they were.
+    pub unchanged: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// A run, without what is secret or the worker's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Identity.
+    pub id: Uuid,
+    /// Its Item.
+    pub item_id: Uuid,
+    /// Who caused it.
+    pub triggered_by: TriggeredBy,
+    /// Where it stands, or how it ended.
+    pub status: ExecutionStatus,
+    products: Value,
+    steps: Value,
+    merged: Value,
+    /// Why it failed.
+    pub error_code: Option<ExecutionStatus>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was first taken.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Of a piece that a run has merged, what is counted.
+#[derive(Deserialize)]
+struct Merged {
+    #[serde(default)]
+    counts: Vec<(Product, Counts)>,
+}
+
+impl Run {
+    /// What it is to collect, in order.
+    pub fn products(&self) -> Vec<Product> {
+        serde_json::from_value(self.products.clone()).unwrap_or_default()
+    }
+
+    /// Its finished steps, in order, each with what its merge did; `None` when nothing of the product was merged.
+    pub fn steps(&self) -> Vec<(Step, Option<Counts>)> {
+        let steps: Vec<Step> = serde_json::from_value(self.steps.clone()).unwrap_or_default();
+        let merged: Vec<Merged> = serde_json::from_value(self.merged.clone()).unwrap_or_default();
+        let counted = |product: Product| {
+            let counts = merged.iter().flat_map(|one| &one.counts);
+            let mut of_product = counts.filter(|(of, _)| *of == product).peekable();
+            of_product.peek()?;
+            let mut total = Counts::default();
+            for (_, counts) in of_product {
+                total += *counts;
+            }
+            Some(total)
+        };
+        let counted = |step: Step| {
+            let counts = counted(step.product);
+            (step, counts)
+        };
+        steps.into_iter().map(counted).collect()
+    }
+}
+
+stored!(
+    Run {
+        id,
+        item_id,
+        triggered_by,
+        status,
+        products,
+        steps,
+        merged,
+        error_code,
+        created_at,
+        started_at,
+        ended_at
+    },
+    |row| Key::Id(row.id)
+);
+
+impl From<execution::Model> for Run {
+    fn from(row: execution::Model) -> Self {
+        Self {
+            id: row.id,
+            item_id: row.item_id,
+            triggered_by: row.triggered_by,
+            status: row.status,
+            products: row.products,
+            steps: row.steps,
+            merged: row.merged,
+            error_code: row.error_code,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        }
+    }
+}
+
+const RUNS: Source = Source {
+    table: "execution",
+    primary: "id",
+    parent: "item_id",
+    order: &["id"],
+    descending: true,
+};
+
+/// The runs of Items that the principal has been shown, newest first.
+pub async fn runs(
+    app: &App,
+    application: Uuid,
+    items: &[Uuid],
+    slice: Slice,
+) -> Result<HashMap<Uuid, Page<Run>>> {
+    let mut conditions = Conditions::default();
+    conditions.equal("application_id", Some(application));
+    let parent = |run: &Run| run.item_id;
+    page::of_parents(&app.db, RUNS, items, &conditions, slice, parent).await
+}
