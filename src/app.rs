@@ -59,6 +59,10 @@ pub struct Parts {
     pub applications: Applications,
     /// Failed attempts at client secrets.
     pub attempts: Attempts,
+    /// How runs have ended since this was last added to the database.
+    pub outcomes: item::health::Tally,
+    /// How well connectors work.
+    pub health: item::health::Known,
     /// What the audit log has still to be told.
     pub tally: audit::Tally,
     /// Who follows the log on this node.
@@ -180,6 +184,8 @@ impl App {
         let log_id = log_id(&db, &clock, &rng).await?;
         let applications = Applications::default();
         applications.refresh(&db).await?;
+        let health = item::health::Known::default();
+        health.refresh(&db).await?;
         let started_at = clock.now();
         let bus = Bus::new(rng.id(started_at), &config);
         Ok(Self(Arc::new(Parts {
@@ -193,6 +199,8 @@ impl App {
             vault,
             connectors,
             applications,
+            outcomes: item::health::Tally::default(),
+            health,
             tally: audit::Tally::default(),
             feed: Feed::default(),
             tails: webhook::tail::Tails::default(),
@@ -221,6 +229,7 @@ impl App {
             self.keep_up(item::purge::run);
             self.keep_up(client_user::erasure::run);
             self.keep_up(item::upkeep::run);
+            self.keep_up(item::health::run);
             self.keep_up(event::retention::run);
             self.keep_up(webhook::delivery::run);
         }
@@ -356,6 +365,7 @@ async fn beat(app: App) {
 
 async fn one_beat(app: &App, beats: u32) -> Result<()> {
     app.applications.refresh(&app.db).await?;
+    app.health.refresh(&app.db).await?;
     app.vault.refresh(&app.db).await?;
     if beats.is_multiple_of(CLOCK_BEATS)
         && let Some(time) = app.db.server_time().await?

@@ -31,6 +31,9 @@ pub enum Error {
     /// The kind of token may not do this at all.
     #[error("a connect token may not {0}; use an API key on your server")]
     Forbidden(&'static str),
+    /// Only applications of the environment SANDBOX may do this, and only to sandbox connectors.
+    #[error("{0} is for applications of the environment SANDBOX and sandbox connectors")]
+    OnlyInSandbox(&'static str),
     /// Nothing of that kind and id belongs to the caller.
     #[error("{what} not found")]
     NotFound {
@@ -80,6 +83,12 @@ pub enum Error {
         "five login failures in a row; send new parameters, or ask the operator to unlock the item"
     )]
     TooManyConsecutiveErrors,
+    /// Nobody reaches the institution.
+    #[error("the connector is OFFLINE: its institution cannot be reached; try again later")]
+    ConnectorOffline {
+        /// When a next attempt may be let through; `None` when nobody knows.
+        retry_at: Option<Timestamp>,
+    },
     /// Nothing stored and nothing sent.
     #[error("parameters are needed: {0}")]
     ParametersNotProvided(&'static str),
@@ -171,7 +180,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
-            Self::Forbidden(_) => "FORBIDDEN",
+            Self::Forbidden(_) | Self::OnlyInSandbox(_) => "FORBIDDEN",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::InvalidInput { .. } => "INVALID_INPUT",
             Self::RateLimited { .. } => "RATE_LIMITED",
@@ -182,6 +191,7 @@ impl Error {
             Self::LastExecutionHadLoginError => "LAST_EXECUTION_HAD_LOGIN_ERROR",
             Self::TooManyConsecutiveLoginFailures { .. } => "TOO_MANY_CONSECUTIVE_LOGIN_FAILURES",
             Self::TooManyConsecutiveErrors => "TOO_MANY_CONSECUTIVE_ERRORS",
+            Self::ConnectorOffline { .. } => "CONNECTOR_OFFLINE",
             Self::ParametersNotProvided(_) => "PARAMETERS_NOT_PROVIDED",
             Self::ConnectorValidation(_) => "CONNECTOR_VALIDATION_ERROR",
             Self::ConnectorRequiredParameter(_) => "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR",
@@ -210,6 +220,9 @@ impl Error {
             Self::TooManyConsecutiveLoginFailures { retry_at } => {
                 put("retryAt", json!(retry_at.to_string()));
             }
+            Self::ConnectorOffline { retry_at } => {
+                put("retryAt", json!(retry_at.map(|at| at.to_string())));
+            }
             Self::ConnectorValidation(problems) => put("details", json!(problems)),
             Self::ConnectorRequiredParameter(parameter)
             | Self::MfaParameterAlreadyUsed(parameter) => {
@@ -221,6 +234,7 @@ impl Error {
             Self::ItemUserAlreadyExists(items) => put("items", json!(items)),
             Self::Unauthenticated(_)
             | Self::Forbidden(_)
+            | Self::OnlyInSandbox(_)
             | Self::NotFound { .. }
             | Self::BadCursor
             | Self::IdempotencyKeyReused

@@ -77,6 +77,11 @@ impl Amount {
         Self::from_total(self.total() + other.total())
     }
 
+    /// The exact difference.
+    pub fn checked_sub(self, other: Self) -> Result<Self, AmountError> {
+        Self::from_total(self.total() - other.total())
+    }
+
     fn total(self) -> i128 {
         i128::from(self.units) * NANOS_PER_UNIT + i128::from(self.nanos)
     }
@@ -204,6 +209,7 @@ mod tests {
         fn parts_sums_and_order_are_exact(a in -1_000_000_000_000_i64..1_000_000_000_000, b in -1_000_000_000_000_i64..1_000_000_000_000) {
             let (x, y) = (Amount::from_cents(a), Amount::from_cents(b));
             prop_assert_eq!(x.checked_add(y).expect("in range"), Amount::from_cents(a + b));
+            prop_assert_eq!(x.checked_sub(y).expect("in range"), Amount::from_cents(a - b));
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
             prop_assert_eq!(Amount::from_parts(x.units(), x.nanos()).expect("same sign"), x);
             prop_assert_eq!(x.to_string().parse::<Amount>().expect("its own text"), x);

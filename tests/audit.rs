@@ -124,6 +124,42 @@ const MUTATIONS: &[(&str, &str, &str, &str)] = &[
         "$webhook",
     ),
     (
+        "createSandboxTransaction",
+        r#"{ "accountId": "$account", "postedOn": "2026-03-15", "amount": "-1", "description": "PLANTED-TEXT" }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
+        "updateSandboxTransaction",
+        r#"{ "transactionId": "$row", "description": "PLANTED-TEXT" }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
+        "deleteSandboxTransaction",
+        r#"{ "transactionId": "$row" }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
+        "advanceSandboxClock",
+        r#"{ "itemId": "$item", "days": 1 }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
+        "failNextSandboxRun",
+        r#"{ "itemId": "$item", "code": "ERROR" }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
+        "setSandboxConnectorStatus",
+        r#"{ "connectorId": "0", "status": "UNSTABLE" }"#,
+        "SANDBOX_CHANGED",
+        "",
+    ),
+    (
         "deleteItem",
         r#"{ "itemId": "$item" }"#,
         "ITEM_DELETED",
@@ -177,7 +213,11 @@ async fn every_mutation_leaves_exactly_its_entry_and_nothing_secret() {
             )
             .await;
         let delivery = id_at(&made, "/webhook/deliveries/nodes/0/id");
+        let accounts = test.accounts(item).await;
+        let shown = |pointer: &str| id_at(&accounts[0], pointer).to_string();
         let ids: BTreeMap<&str, String> = BTreeMap::from([
+            ("$account", shown("/id")),
+            ("$row", shown("/transactions/nodes/0/id")),
             ("$item", item.to_string()),
             ("$waiting", waiting.to_string()),
             ("$webhook", webhook.to_string()),

@@ -13,6 +13,8 @@ mod doctor;
 mod file;
 mod follow;
 mod graph;
+mod health;
+mod laboratory;
 mod layering;
 mod listen;
 mod login;

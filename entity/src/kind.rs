@@ -190,6 +190,18 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// How well a connector works.
+    ConnectorStatus {
+        /// Logins reach the institution.
+        Online,
+        /// Some do not.
+        Unstable,
+        /// Nearly none does.
+        Offline,
+    }
+}
+
+vocabulary! {
     /// Family of an account.
     AccountType {
         /// Deposits: checking, savings, cash at a broker.
@@ -397,6 +409,8 @@ vocabulary! {
         ItemUnlocked,
         /// An Item was deleted.
         ItemDeleted,
+        /// Something was done to a made-up bank.
+        SandboxChanged,
         /// A file was uploaded.
         UploadCreated,
         /// A webhook was registered.

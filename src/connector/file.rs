@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock, Timestamp},
-        connector::{Coverage, Memory, Warning, Window},
+        connector::{Coverage, Laboratory, Memory, Warning, Window},
     };
 
     fn call(file: Option<&[u8]>) -> Call {
@@ -198,6 +198,7 @@ mod tests {
             files: BTreeMap::from_iter(file),
             memory: Memory::default(),
             oauth: None,
+            laboratory: Laboratory::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! given: it knows no database and no GraphQL.
 
 mod file;
+pub mod laboratory;
 pub mod memory;
 pub mod oauth;
 pub mod ofx;
@@ -25,13 +26,14 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
+pub use self::laboratory::Laboratory;
 pub use self::memory::Memory;
 pub use self::oauth::Oauth;
 pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
     ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// Most records in one batch of a stream.
 pub const BATCH_ROWS: usize = 1_000;
@@ -79,6 +81,16 @@ pub struct Call {
     pub memory: Memory,
     /// For connectors whose login happens on the institution's site.
     pub oauth: Option<Oauth>,
+    /// For sandbox connectors: what is different about their bank.
+    pub laboratory: Laboratory,
+}
+
+impl Call {
+    /// The time at the institution.
+    pub fn now(&self) -> Timestamp {
+        let ahead = Duration::from_hours(24) * self.laboratory.days_ahead;
+        self.clock.now().plus(ahead)
+    }
 }
 
 /// Parameter values by name. Prints nothing of them.

@@ -18,6 +18,7 @@ pub mod item;
 pub mod lane;
 pub mod merge;
 pub mod notify;
+pub mod outcome;
 pub mod page;
 pub mod queues;
 pub mod replay;

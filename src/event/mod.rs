@@ -173,6 +173,26 @@ pub async fn append_of_application(
     Ok(())
 }
 
+/// Appends an event about a connector to an application's log, inside the transaction of what it tells.
+pub async fn append_of_connector(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    application: Uuid,
+    connector: i32,
+    draft: Draft,
+) -> Result<()> {
+    let now = app.clock.now();
+    let event = event::Model {
+        connector_id: Some(connector),
+        payload: Value::Object(draft.extra),
+        ..event::Model::new(app.rng.id(now), application, draft.kind, now)
+    };
+    event::Entity::insert(event.to_append())
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}
+
 /// The beginning of a body, for whoever looks at what was sent.
 pub fn excerpt(event: &event::Model, payload: WebhookPayload) -> String {
     let mut text = body_of(event, payload).to_string();

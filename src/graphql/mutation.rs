@@ -16,6 +16,12 @@ use super::{
             SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
         },
         client_user::{DeleteClientUserInput, DeleteClientUserPayload},
+        laboratory::{
+            AdvanceSandboxClockInput, AdvanceSandboxClockPayload, CreateSandboxTransactionInput,
+            DeleteSandboxTransactionInput, FailNextSandboxRunInput, SandboxBankPayload,
+            SetSandboxConnectorStatusInput, SetSandboxConnectorStatusPayload,
+            UpdateSandboxTransactionInput,
+        },
         sending::{
             ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
         },
@@ -26,7 +32,12 @@ use super::{
         },
     },
 };
-use crate::{auth::token, client_user, item, webhook};
+use crate::{
+    auth::token,
+    client_user,
+    item::{self, laboratory},
+    webhook,
+};
 
 /// Root fields that change something.
 pub struct Mutation;
@@ -103,6 +114,79 @@ impl Mutation {
         let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
         let row = item::disable_auto_sync(app, principal, id).await?;
         Ok(DisableItemAutoSyncPayload { item: row.into() })
+    }
+
+    /// Writes a row into the book of an account at an Item's made-up bank; the next run finds it. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with NOT_FOUND for an account that you do not have.
+    async fn create_sandbox_transaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The row.")] input: CreateSandboxTransactionInput,
+    ) -> Result<SandboxBankPayload> {
+        let (app, principal, account) = (ctx.app(), ctx.principal()?, uuid(&input.account_id));
+        let item = laboratory::write(app, principal, account, input.into()).await?;
+        Ok(SandboxBankPayload { item: item.into() })
+    }
+
+    /// Changes a row at an Item's made-up bank; the next run finds it changed. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with NOT_FOUND for a transaction that you do not have.
+    async fn update_sandbox_transaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to change.")] input: UpdateSandboxTransactionInput,
+    ) -> Result<SandboxBankPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.transaction_id));
+        let item = laboratory::edit(app, principal, id, Some(input.into())).await?;
+        Ok(SandboxBankPayload { item: item.into() })
+    }
+
+    /// Strikes out a row at an Item's made-up bank; the next run finds it gone. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with NOT_FOUND for a transaction that you do not have.
+    async fn delete_sandbox_transaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which row.")] input: DeleteSandboxTransactionInput,
+    ) -> Result<SandboxBankPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.transaction_id));
+        let item = laboratory::edit(app, principal, id, None).await?;
+        Ok(SandboxBankPayload { item: item.into() })
+    }
+
+    /// Moves an Item's made-up bank forward in time; the next run sees it on that day. Tokens, schedules and timestamps go by the real clock still. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN.
+    async fn advance_sandbox_clock(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How far.")] input: AdvanceSandboxClockInput,
+    ) -> Result<AdvanceSandboxClockPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let (item, days_ahead) = laboratory::advance(app, principal, id, input.days).await?;
+        Ok(AdvanceSandboxClockPayload {
+            item: item.into(),
+            days_ahead,
+        })
+    }
+
+    /// Makes the next run of an Item fail with a code; the one after that is as it would be. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with INVALID_INPUT for a code that no institution ends a run with.
+    async fn fail_next_sandbox_run(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How.")] input: FailNextSandboxRunInput,
+    ) -> Result<SandboxBankPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let (code, at) = (input.code.into(), input.product.map(Into::into));
+        let item = laboratory::fail_next(app, principal, id, code, at).await?;
+        Ok(SandboxBankPayload { item: item.into() })
+    }
+
+    /// Breaks a sandbox connector for all Items of your application, or mends it; tells of it with CONNECTOR_STATUS_UPDATED. For API keys of SANDBOX applications, others are FORBIDDEN.
+    async fn set_sandbox_connector_status(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which, and how.")] input: SetSandboxConnectorStatusInput,
+    ) -> Result<SetSandboxConnectorStatusPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let status = input.status.switchable()?;
+        let connector = laboratory::switch(app, principal, &input.connector_id, status).await?;
+        Ok(SetSandboxConnectorStatusPayload {
+            connector: connector.into(),
+        })
     }
 
     /// Deletes an Item with everything collected through it and its credentials, also while a run is under way. There is no way back. FORBIDDEN to connect tokens.

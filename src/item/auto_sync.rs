@@ -69,10 +69,13 @@ pub struct AutoSync {
 }
 
 /// Where an Item stands in automatic runs now.
+///
+/// While its connector is `offline` an Item waits, and loses nothing by it.
 pub fn judge(
     application: Option<&KnownApplication>,
     form: &Descriptor,
     item: &item::Model,
+    offline: bool,
     now: Timestamp,
 ) -> AutoSync {
     let interval = match application.map_or(Err("the application is unknown"), interval) {
@@ -110,6 +113,18 @@ pub fn judge(
         },
         (ItemStatus::LoginError, ..) => none(State::Dropped, explain(AutoSyncDrop::LoginError)),
         _ => none(State::Running, "a run is under way"),
+    };
+    let waits = offline && standing.next_at.is_some();
+    let standing = AutoSync {
+        reason: if waits {
+            Some(
+                "the connector is OFFLINE; the run waits until its institution is reached again"
+                    .to_owned(),
+            )
+        } else {
+            standing.reason
+        },
+        ..standing
     };
     match item.consent_expires_at {
         Some(ends) if ends <= now || standing.next_at.is_some_and(|next| next >= ends) => none(
@@ -191,7 +206,9 @@ pub(super) fn ended(
         }
         ItemStatus::LoginError => item.auto_sync_dropped = Some(AutoSyncDrop::LoginError),
         _ => {
-            if by_itself && failed_before {
+            // What fails while nobody reaches the institution says nothing of the Item.
+            let tried_out = app.health.offline(item.connector_id, item.application_id);
+            if by_itself && failed_before && !tried_out {
                 item.auto_sync_failures += 1;
             }
             if item.auto_sync_failures >= MOST_RETRIES {
@@ -233,6 +250,7 @@ pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
         application.as_ref(),
         connector.descriptor(),
         item,
+        app.health.offline(item.connector_id, item.application_id),
         now,
     ))
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, consent, credentials_scope,
+    Changed, Held, consent, credentials_scope, health,
     input::{self, by_name},
     insert_execution,
     state::Signal,
@@ -124,6 +124,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         let user = new.client_user_id.as_deref();
         refuse_duplicates(&txn, principal, form.id, &digest, user).await?;
     }
+    health::admit(&txn, app, principal.application, form).await?;
     let mut item = fresh(app, principal, form.id, id, new.client_user_id, &products);
     item.webhook_url = new.webhook_url;
     item.oauth_redirect_uri = new.oauth_redirect_uri;

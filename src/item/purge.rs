@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use entity::{
     account, connect_token, consent, data_key, execution, idempotency_key, identity, item,
-    staged_document, transaction, upload,
+    sandbox_bank, sandbox_movement, staged_document, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -93,6 +93,9 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     removed += drain::<transaction::Entity>(app, transaction::Column::ItemId.eq(id)).await?;
     removed += drain::<account::Entity>(app, account::Column::ItemId.eq(id)).await?;
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
+    removed +=
+        drain::<sandbox_movement::Entity>(app, sandbox_movement::Column::ItemId.eq(id)).await?;
+    removed += drain::<sandbox_bank::Entity>(app, sandbox_bank::Column::ItemId.eq(id)).await?;
     removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;
     removed += drain::<execution::Entity>(app, execution::Column::ItemId.eq(id)).await?;
     loop {

@@ -6,11 +6,12 @@
 //! waited longer, so that none can hold up another by how much it asks for.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
 use entity::{connector_gate, execution};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::{
@@ -111,9 +112,44 @@ async fn any(app: &App, lanes: &[Lane], room: Room) -> Result<bool> {
     Ok(!lost.is_empty()
         || !asked.is_empty()
         || (room.automatic(0) > 0
-            && !lane::due_items(db, db.read(), lanes, now, 1)
+            && !lane::due_items(db, db.read(), &open(app, lanes, now), now, 1)
                 .await?
                 .is_empty()))
+}
+
+/// The lanes whose automatic runs do not wait for a connector that is OFFLINE.
+fn open(app: &App, lanes: &[Lane], now: Timestamp) -> Vec<Lane> {
+    let open = |lane: &&Lane| {
+        let Lane {
+            application,
+            connector,
+        } = **lane;
+        !app.health.holds_back(connector, application, now)
+    };
+    lanes.iter().filter(open).copied().collect()
+}
+
+/// Of each connector that is OFFLINE one, if it is time to try it out, and of the others all.
+async fn let_through(
+    app: &App,
+    txn: &DatabaseTransaction,
+    candidates: Vec<Candidate>,
+    now: Timestamp,
+) -> Result<Vec<Candidate>> {
+    let mut through = Vec::with_capacity(candidates.len());
+    let mut tried = BTreeSet::new();
+    for candidate in candidates {
+        let Lane {
+            application,
+            connector,
+        } = candidate.lane;
+        if !app.health.offline(connector, application)
+            || (tried.insert(connector) && item::health::begin_trial(txn, connector, now).await?)
+        {
+            through.push(candidate);
+        }
+    }
+    Ok(through)
 }
 
 async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Model>> {
@@ -126,8 +162,9 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
     let asked = lane::due_executions(db, &txn, lanes, now, most).await?;
     let automatic = match room.automatic(0) {
         0 => Vec::new(),
-        most => lane::due_items(db, &txn, lanes, now, most).await?,
+        most => lane::due_items(db, &txn, &open(app, lanes, now), now, most).await?,
     };
+    let automatic = let_through(app, &txn, automatic, now).await?;
     let mut share = Share::new(
         &app.config.connector_limits,
         lane::running(db, &txn, now).await?,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use entity::{
     execution,
     kind::{ExecutionStatus, ItemStatus, Product},
@@ -66,7 +67,8 @@ pub async fn collect(
         covered: Vec::new(),
         warnings: Vec::new(),
     };
-    let failure = match request(app, connector, execution, product).await? {
+    let today = call.now().date();
+    let failure = match request(app, connector, execution, product, today).await? {
         Ok(request) => {
             let stream = connector.collect(call.clone(), session, request);
             staging.drain(stream).await?
@@ -141,6 +143,7 @@ async fn request(
     connector: &Arc<dyn Connector>,
     execution: &execution::Model,
     product: Product,
+    today: NaiveDate,
 ) -> Result<Result<Request, Warning>> {
     let mut windows = Vec::new();
     if product == Product::Transactions {
@@ -154,7 +157,6 @@ async fn request(
         let overlap = u64::from(connector.descriptor().overlap_days);
         let known = account::of_item(app.db.read(), execution).await?;
         let pending = merge::oldest_pending(&app.db, execution.item_id).await?;
-        let today = app.clock.now().date();
         let days_back = |days: u64| today - chrono::Days::new(days);
         for staged in staged {
             let key = staged.record.key;

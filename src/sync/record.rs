@@ -17,7 +17,7 @@ use crate::{
     item::{
         Held, execution_scope,
         history::{Counts, Step},
-        memory_scope, products_of, transition, upload,
+        laboratory, memory_scope, products_of, transition, upload,
     },
     metrics,
 };
@@ -260,12 +260,16 @@ pub async fn finish(
                 app.clock.now(),
             );
             upload::delete_of_run(&txn, &item, &execution).await?;
+            laboratory::spent(&txn, &execution).await?;
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
             txn.commit().await?;
             Ok(execution)
         }))
         .await?;
     metrics::execution_ended(execution.status, execution.triggered_by);
+    if let Some(connector) = app.connectors.find(execution.connector_id) {
+        app.outcomes.count(connector.descriptor(), &execution);
+    }
     app.wakes.relay.notify();
     app.wakes.purge.notify();
     Ok(execution)

@@ -28,7 +28,8 @@ use crate::{
     db,
     error::{Error, Result},
     item::{
-        connector_of, credentials_scope, execution_scope, from_bytes, memory_scope, oauth,
+        connector_of, credentials_scope, execution_scope, from_bytes, laboratory, memory_scope,
+        oauth,
         state::{self, Signal},
         transition::Move,
         upload,
@@ -235,6 +236,7 @@ async fn call(
         files,
         memory: Memory::of(memory),
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
+        laboratory: laboratory::of_run(app, form, execution).await?,
     })
 }
 

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_stream::try_stream;
 use async_trait::async_trait;
 use chrono::NaiveDate;
-use entity::kind::{ExecutionStatus, Product};
+use entity::kind::{AccountType, ExecutionStatus, Product};
 use futures_util::stream::BoxStream;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,10 @@ use self::{
     question::Ask,
 };
 use super::{
-    BATCH_ROWS, Batch, Call, Connector, Coverage, Credentials, Descriptor, Failure, Field,
-    FieldKind, Login, Question, Request, Session, UserAction,
+    AccountRecord, BATCH_ROWS, Batch, Call, Connector, Coverage, Credentials, Descriptor, Failure,
+    Field, FieldKind, Laboratory, Login, Question, Request, Session, TransactionRecord, UserAction,
+    Window,
+    laboratory::Mark,
     oauth::{OAUTH_CODE, OAUTH_ERROR},
 };
 use crate::clock::Timestamp;
@@ -157,6 +159,9 @@ impl Connector for Sandbox {
 
     async fn login(&self, call: &Call, credentials: &Credentials) -> Result<Login, Failure> {
         pace(call, LOGIN_STEPS).await;
+        if let Some(failure) = call.laboratory.failure(None) {
+            return Err(failure);
+        }
         match self.profile.entry {
             Entry::Qr => return Ok(show_code(call, SOMEBODY, 1)),
             Entry::Site | Entry::Regulated => return self.login_on_site(call, credentials),
@@ -232,7 +237,8 @@ impl Connector for Sandbox {
         Box::pin(try_stream! {
             let (bank, shared) = bank?;
             pace(&call, steps(request.product)).await;
-            if let Some(failure) = bank.household().accounts.breakdown() {
+            let told = call.laboratory.failure(Some(request.product));
+            if let Some(failure) = told.or_else(|| bank.household().accounts.breakdown()) {
                 Err(failure)?;
             }
             match request.product {
@@ -242,7 +248,8 @@ impl Connector for Sandbox {
                         Err(failure)?;
                     }
                     if shares(shared.as_deref(), "checking") {
-                        yield Batch::Accounts(bank.checking_accounts());
+                        let accounts = bank.checking_accounts().into_iter();
+                        yield Batch::Accounts(accounts.map(|account| rebalanced(account, &call.laboratory)).collect());
                     }
                     if let Some(warning) = step.warning() {
                         yield Batch::Warning(warning);
@@ -250,14 +257,15 @@ impl Connector for Sandbox {
                 }
                 Product::CreditCards => {
                     if shares(shared.as_deref(), "card") {
-                        yield Batch::Accounts(vec![bank.card()]);
+                        yield Batch::Accounts(vec![rebalanced(bank.card(), &call.laboratory)]);
                     }
                 }
                 Product::Transactions => {
                     for (account, window) in request.windows {
                         let known = bank.find(&account).zip(bank.clamp(window));
                         let Some((book, window)) = known else { continue };
-                        let mut movements = bank.transactions(book, window);
+                        let movements = bank.transactions(book, window);
+                        let mut movements = edited(&call.laboratory, &account, window, movements);
                         loop {
                             let rows: Vec<_> = movements.by_ref().take(BATCH_ROWS).collect();
                             if rows.is_empty() {
@@ -321,6 +329,40 @@ impl Sandbox {
             _ => Err(foreign_session()),
         }
     }
+}
+
+/// An account with the balance that its book has after what was done to it by hand.
+fn rebalanced(mut account: AccountRecord, laboratory: &Laboratory) -> AccountRecord {
+    let difference = laboratory.difference(&account.key);
+    account.balance = account.balance.and_then(|balance| {
+        let difference = difference?;
+        let changed = match account.kind {
+            AccountType::Bank => balance.checked_add(difference),
+            // What is owed is positive.
+            AccountType::Credit => balance.checked_sub(difference),
+        };
+        changed.ok()
+    });
+    account
+}
+
+/// The movements of an account with what was done to its book by hand.
+fn edited(
+    laboratory: &Laboratory,
+    account: &str,
+    window: Window,
+    movements: Box<dyn Iterator<Item = TransactionRecord> + Send>,
+) -> Box<dyn Iterator<Item = TransactionRecord> + Send> {
+    let mut struck: Vec<Mark> = laboratory.struck(account).cloned().collect();
+    let written: Vec<_> = laboratory.written(account, window).cloned().collect();
+    if struck.is_empty() && written.is_empty() {
+        return movements;
+    }
+    let left = movements.filter(move |row| {
+        let place = struck.iter().position(|mark| mark.fits(row));
+        place.map(|place| struck.swap_remove(place)).is_none()
+    });
+    Box::new(left.chain(written.into_iter().map(|row| row.record("BRL"))))
 }
 
 /// Takes as many steps of time.
@@ -391,7 +433,7 @@ fn go_on(call: &Call, user: &str, asks: Vec<Ask>, persona: Persona) -> Result<Lo
 fn connect(call: &Call, user: &str, persona: Persona) -> Result<Login, Failure> {
     persona.outcome?;
     let stage = Stage::Connected {
-        day: call.clock.now().minus(BEHIND_UTC).date(),
+        day: call.now().minus(BEHIND_UTC).date(),
         shared: kept(call).shared,
     };
     Ok(Login::Connected(write(user, stage)))
@@ -405,7 +447,7 @@ fn wait_or_connect(call: &Call, user: &str, persona: Persona) -> Result<Login, F
         return connect(call, user, persona);
     }
     if known.asked_at.is_none() {
-        let now = call.clock.now();
+        let now = call.now();
         keep(call, |kept| kept.asked_at = Some(now));
         return Ok(await_approval(user, APPROVED_AFTER));
     }
@@ -441,7 +483,7 @@ fn keep(call: &Call, change: impl FnOnce(&mut Kept)) {
 
 /// How long the bank's approval is still to come.
 fn left(call: &Call, asked_at: Option<Timestamp>) -> Option<Duration> {
-    let now = call.clock.now();
+    let now = call.now();
     let waited = now.since(asked_at.unwrap_or(now));
     APPROVED_AFTER
         .checked_sub(waited)

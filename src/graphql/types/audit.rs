@@ -192,6 +192,8 @@ pub enum AuditAction {
     ItemUnlocked,
     /// An Item was deleted, by `deleteItem` or with its client user.
     ItemDeleted,
+    /// Something was done in the laboratory: to an Item's made-up bank (`targetId`), or to a sandbox connector.
+    SandboxChanged,
     /// A file was uploaded.
     UploadCreated,
     /// `createWebhook` registered a webhook.

@@ -6,6 +6,8 @@ use async_graphql::{
     Context, Enum, ID, InputObject, Object, Result, SimpleObject, parser::types::Field as Selected,
 };
 
+use entity::kind;
+
 use super::{
     super::{
         ContextExt as _,
@@ -20,6 +22,7 @@ use crate::{
     clock::Timestamp,
     connector::{Connector as Integration, ConnectorKind, Field, FieldKind, SourceKind},
     db::page::{Key, Page, cut},
+    error::Error,
     product::text::fold,
 };
 
@@ -102,16 +105,49 @@ impl Connector {
     }
 
     /// How well it works at present.
-    async fn health(&self) -> ConnectorHealth {
+    async fn health(&self, ctx: &Context<'_>) -> Result<ConnectorHealth> {
         let form = self.0.descriptor();
         let own = form.is_sandbox || form.source == SourceKind::File;
-        ConnectorHealth {
-            status: if own {
-                ConnectorStatus::Online
-            } else {
-                ConnectorStatus::Unknown
-            },
+        let application = ctx.principal()?.application;
+        let known = ctx.app().health.of(form.id, application);
+        let status = match known {
+            Some(standing) => standing.status.into(),
+            None if own => ConnectorStatus::Online,
+            None => ConnectorStatus::Unknown,
+        };
+        let sums = known.map(|standing| standing.sums).unwrap_or_default();
+        let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+        Ok(ConnectorHealth {
+            status,
             stage: None,
+            connection_rate_last6_hours: sums.rate().map(number),
+            connections_last6_hours: number(sums.total()),
+            changed_at: known.map(|standing| DateTime(standing.changed_at)),
+        })
+    }
+}
+
+impl ConnectorStatus {
+    /// As a made-up bank can be switched to.
+    pub fn switchable(self) -> Result<kind::ConnectorStatus, Error> {
+        match self {
+            Self::Online => Ok(kind::ConnectorStatus::Online),
+            Self::Unstable => Ok(kind::ConnectorStatus::Unstable),
+            Self::Offline => Ok(kind::ConnectorStatus::Offline),
+            Self::Unknown => Err(Error::invalid(
+                "status",
+                "must be ONLINE, UNSTABLE or OFFLINE",
+            )),
+        }
+    }
+}
+
+impl From<kind::ConnectorStatus> for ConnectorStatus {
+    fn from(status: kind::ConnectorStatus) -> Self {
+        match status {
+            kind::ConnectorStatus::Online => Self::Online,
+            kind::ConnectorStatus::Unstable => Self::Unstable,
+            kind::ConnectorStatus::Offline => Self::Offline,
         }
     }
 }
@@ -262,6 +298,12 @@ pub struct ConnectorHealth {
     status: ConnectorStatus,
     /// How mature the connector is; null when it is finished.
     stage: Option<ConnectorStage>,
+    /// Percentage of the runs of the last six hours, of all applications of this Ponte, that reached the institution: a refused login has, CONNECTION_ERROR, ERROR and SITE_NOT_AVAILABLE have not. Null when there were none; sandbox connectors are not measured.
+    connection_rate_last6_hours: Option<i32>,
+    /// How many runs that were.
+    connections_last6_hours: i32,
+    /// When the status last changed; null when it never has.
+    changed_at: Option<DateTime>,
 }
 
 /// Whether logins reach an institution.
@@ -269,9 +311,9 @@ pub struct ConnectorHealth {
 pub enum ConnectorStatus {
     /// They do.
     Online,
-    /// Some do not.
+    /// Some do not: under 80 % of the last hours' runs, of at least 20 and of at least two applications, or of the only one.
     Unstable,
-    /// None does; wait.
+    /// Hardly one does: under 20 %. New Items are refused with CONNECTOR_OFFLINE and automatic runs wait, but for one a minute; three in a row that reach the institution open it again.
     Offline,
     /// Nothing is known yet.
     Unknown,

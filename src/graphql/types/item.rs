@@ -154,7 +154,8 @@ impl Item {
         let connector = connector_of(app, &self.0)?;
         let application = app.applications.find(self.0.application_id);
         let (form, now) = (connector.descriptor(), app.clock.now());
-        let standing = auto_sync::judge(application.as_ref(), form, &self.0, now);
+        let offline = app.health.offline(form.id, self.0.application_id);
+        let standing = auto_sync::judge(application.as_ref(), form, &self.0, offline, now);
         Ok(AutoSync::new(standing, &self.0))
     }
 

@@ -15,6 +15,7 @@ pub mod feed;
 pub mod health;
 pub mod identity;
 pub mod item;
+pub mod laboratory;
 pub mod node;
 pub mod product;
 pub mod sending;

@@ -180,7 +180,7 @@ fn every_standing_has_its_time_and_its_reason() {
         ("a disabled application", &disabled, &plain, updated(), State::NotAvailable, None),
     ];
     for (name, application, form, item, state, next_at) in cases {
-        let standing = judge(Some(application), form, &item, NOW);
+        let standing = judge(Some(application), form, &item, false, NOW);
         assert_eq!(
             (standing.state, standing.next_at),
             (state, next_at),

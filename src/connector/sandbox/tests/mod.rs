@@ -12,7 +12,8 @@ use super::*;
 use crate::{
     clock::{Clock, Timestamp},
     connector::{
-        AccountRecord, FieldKind, IdentityRecord, Memory, Registry, TransactionRecord, Window,
+        AccountRecord, FieldKind, IdentityRecord, Laboratory, Memory, Registry, TransactionRecord,
+        Window,
         validate::{self, Required},
     },
     money::Amount,
@@ -55,6 +56,7 @@ fn call_on(day: NaiveDate) -> Call {
         files: BTreeMap::new(),
         memory: Memory::default(),
         oauth: None,
+        laboratory: Laboratory::default(),
     }
 }
 

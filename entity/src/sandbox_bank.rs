@@ -1,0 +1,40 @@
+//! What a sandbox application has made of an Item's made-up bank.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{
+    kind::{ExecutionStatus, Product},
+    time::Timestamp,
+};
+
+/// A row of `sandbox_bank`. An Item whose bank is as it was made has none.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sandbox_bank")]
+pub struct Model {
+    /// The Item.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub item_id: Uuid,
+    /// Owner.
+    pub application_id: Uuid,
+    /// How many days the bank is ahead of the clock.
+    pub days_ahead: i32,
+    /// What the next run fails with.
+    pub fails_with: Option<ExecutionStatus>,
+    /// In which product's step; while logging in when null.
+    pub fails_at: Option<Product>,
+    /// When that was asked for: runs that began before do not fail.
+    pub fails_since: Option<Timestamp>,
+}
+
+/// None: statements join by id where they need to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Entity {
+    /// Only what belongs to this application.
+    pub fn owned_by(application_id: Uuid) -> Select<Self> {
+        Self::find().filter(Column::ApplicationId.eq(application_id))
+    }
+}

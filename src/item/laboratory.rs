@@ -1,0 +1,448 @@
+//! The laboratory: what sandbox applications do to the made-up banks of their Items, to try their own work out.
+//!
+//! Nothing here touches what Ponte has collected: the bank changes, and the next run finds it changed.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use entity::{
+    account, execution, item,
+    kind::{
+        AuditAction, ConnectorStatus, Environment, ExecutionStatus, Product, TransactionStatus,
+    },
+    sandbox_bank, sandbox_movement, transaction,
+};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
+    DatabaseTransaction, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, sea_query::Expr,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Held, health, lock, state};
+use crate::{
+    app::App,
+    audit::Entry,
+    auth::Principal,
+    connector::{
+        Connector, Descriptor,
+        laboratory::{Edit, Laboratory, Mark, Written},
+    },
+    error::{Error, Result},
+    money::Amount,
+};
+
+const WHAT: &str = "the laboratory";
+const USE_IT: &str = "use the laboratory";
+/// Most days that a bank can be ahead.
+pub const MOST_DAYS: u32 = 3_650;
+/// Most rows that are written or struck out by hand at an Item's bank.
+const MOST_EDITS: u64 = 5_000;
+/// Longest text of a row, in characters.
+const LONGEST_TEXT: usize = 256;
+
+/// What the laboratory says about a run; nothing but for sandbox connectors.
+pub async fn of_run(
+    app: &App,
+    form: &Descriptor,
+    execution: &execution::Model,
+) -> Result<Laboratory> {
+    if !form.is_sandbox {
+        return Ok(Laboratory::default());
+    }
+    let bank = sandbox_bank::Entity::find_by_id(execution.item_id)
+        .one(app.db.read())
+        .await?;
+    let rows = sandbox_movement::Entity::find()
+        .filter(sandbox_movement::Column::ItemId.eq(execution.item_id))
+        .order_by_asc(sandbox_movement::Column::Id)
+        .all(app.db.read())
+        .await?;
+    let edit = |row: sandbox_movement::Model| {
+        let edit: Edit = serde_json::from_value(row.body).map_err(Error::internal)?;
+        Ok((row.account_key, edit))
+    };
+    let asked_before = |bank: &sandbox_bank::Model| {
+        bank.fails_since
+            .is_some_and(|since| since <= execution.created_at)
+    };
+    Ok(Laboratory {
+        days_ahead: bank.as_ref().map_or(0, days_ahead),
+        fails: bank
+            .filter(asked_before)
+            .and_then(|bank| Some((bank.fails_with?, bank.fails_at))),
+        offline: app.health.offline(form.id, execution.application_id),
+        edits: rows.into_iter().map(edit).collect::<Result<_>>()?,
+    })
+}
+
+fn days_ahead(bank: &sandbox_bank::Model) -> u32 {
+    u32::try_from(bank.days_ahead).unwrap_or(0)
+}
+
+/// Forgets the failure that a run was told to have, once it has ended.
+pub async fn spent(txn: &impl ConnectionTrait, execution: &execution::Model) -> Result<()> {
+    use sandbox_bank::Column as C;
+
+    sandbox_bank::Entity::update_many()
+        .col_expr(C::FailsWith, Expr::value(None::<String>))
+        .col_expr(C::FailsAt, Expr::value(None::<String>))
+        .col_expr(C::FailsSince, Expr::value(None::<i64>))
+        .filter(C::ItemId.eq(execution.item_id))
+        .filter(C::FailsSince.lte(execution.created_at.0))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Fails unless the laboratory is this principal's to use with this connector.
+fn check(app: &App, principal: &Principal, form: &Descriptor) -> Result<()> {
+    principal.require_api_key(USE_IT)?;
+    let environment = app
+        .applications
+        .find(principal.application)
+        .map(|application| application.environment);
+    if environment == Some(Environment::Sandbox) && form.is_sandbox {
+        Ok(())
+    } else {
+        Err(Error::OnlyInSandbox(WHAT))
+    }
+}
+
+/// Holds one of the principal's Items, to do something to its bank.
+async fn open(app: &App, principal: &Principal, id: Uuid) -> Result<(DatabaseTransaction, Held)> {
+    principal.require_api_key(USE_IT)?;
+    let txn = app.db.begin().await?;
+    let item = lock(&txn, principal, id).await?;
+    check(
+        app,
+        principal,
+        super::connector_of(app, &item)?.descriptor(),
+    )?;
+    Ok((txn, item))
+}
+
+/// Notes that something was done, and commits it.
+async fn close(
+    txn: DatabaseTransaction,
+    app: &App,
+    principal: &Principal,
+    item: Held,
+) -> Result<item::Model> {
+    Entry::of(principal, AuditAction::SandboxChanged)
+        .on(item.id)
+        .about(&app.vault, item.client_user_id.as_deref())
+        .append(&txn, &app.clock, &app.rng)
+        .await?;
+    txn.commit().await?;
+    Ok(item.into_row())
+}
+
+/// The bank of an Item as it stands, or a new row for one that is as it was made.
+async fn bank_of(
+    txn: &DatabaseTransaction,
+    item: &item::Model,
+) -> Result<(sandbox_bank::Model, bool)> {
+    let known = sandbox_bank::Entity::find_by_id(item.id).one(txn).await?;
+    let stored = known.is_some();
+    let bank = known.unwrap_or(sandbox_bank::Model {
+        item_id: item.id,
+        application_id: item.application_id,
+        days_ahead: 0,
+        fails_with: None,
+        fails_at: None,
+        fails_since: None,
+    });
+    Ok((bank, stored))
+}
+
+async fn save_bank(
+    txn: &DatabaseTransaction,
+    bank: sandbox_bank::Model,
+    stored: bool,
+) -> Result<()> {
+    let row = bank.into_active_model().reset_all();
+    if stored {
+        sandbox_bank::Entity::update(row).exec(txn).await?;
+    } else {
+        sandbox_bank::Entity::insert(row)
+            .exec_without_returning(txn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Moves an Item's bank forward in time; answers how many days it is ahead of the clock now.
+pub async fn advance(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    days: u32,
+) -> Result<(item::Model, u32)> {
+    if days == 0 || days > MOST_DAYS {
+        return Err(Error::invalid(
+            "days",
+            format!("must be between 1 and {MOST_DAYS}"),
+        ));
+    }
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let (txn, item) = open(&owner, &principal, id).await?;
+        let (mut bank, stored) = bank_of(&txn, &item).await?;
+        let ahead = days_ahead(&bank) + days;
+        if ahead > MOST_DAYS {
+            let reason = format!("the bank would be more than {MOST_DAYS} days ahead");
+            return Err(Error::invalid("days", reason));
+        }
+        bank.days_ahead = i32::try_from(ahead).map_err(Error::internal)?;
+        save_bank(&txn, bank, stored).await?;
+        let item = close(txn, &owner, &principal, item).await?;
+        Ok((item, ahead))
+    })
+    .await
+}
+
+/// Makes the next run of an Item fail: in a product's step, or while logging in.
+pub async fn fail_next(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    code: ExecutionStatus,
+    at: Option<Product>,
+) -> Result<item::Model> {
+    let ours = matches!(
+        code,
+        ExecutionStatus::CreateError | ExecutionStatus::MergeError
+    );
+    if !state::is_failure(code) || ours {
+        return Err(Error::invalid(
+            "code",
+            "must be one that an institution can end a run with, such as SITE_NOT_AVAILABLE",
+        ));
+    }
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let (txn, item) = open(&owner, &principal, id).await?;
+        if at.is_some_and(|product| !super::products_of(&item).contains(&product)) {
+            let reason = "the Item does not collect this product";
+            return Err(Error::invalid("product", reason));
+        }
+        let (mut bank, stored) = bank_of(&txn, &item).await?;
+        bank.fails_with = Some(code);
+        bank.fails_at = at;
+        bank.fails_since = Some(owner.clock.now());
+        save_bank(&txn, bank, stored).await?;
+        close(txn, &owner, &principal, item).await
+    })
+    .await
+}
+
+/// Switches a sandbox connector for the principal's application.
+pub async fn switch(
+    app: &App,
+    principal: &Principal,
+    connector: &str,
+    status: ConnectorStatus,
+) -> Result<Arc<dyn Connector>> {
+    principal.require_api_key(USE_IT)?;
+    let connector = connector
+        .parse()
+        .ok()
+        .and_then(|id| app.connectors.find(id))
+        .ok_or(Error::NotFound { what: "connector" })?;
+    check(app, principal, connector.descriptor())?;
+    health::switch(app, principal, connector.descriptor(), status).await?;
+    Ok(connector.clone())
+}
+
+/// A row to be written at a bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMovement {
+    /// Local day.
+    pub posted_on: NaiveDate,
+    /// The holder's view.
+    pub amount: Amount,
+    /// Text.
+    pub description: String,
+    /// Settled or not.
+    pub status: TransactionStatus,
+}
+
+/// What is to change about a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovementChange {
+    /// Local day.
+    pub posted_on: Option<NaiveDate>,
+    /// The holder's view.
+    pub amount: Option<Amount>,
+    /// Text.
+    pub description: Option<String>,
+    /// Settled or not.
+    pub status: Option<TransactionStatus>,
+}
+
+/// Writes a row into the book of an account; the next run finds it.
+pub async fn write(
+    app: &App,
+    principal: &Principal,
+    account: Uuid,
+    new: NewMovement,
+) -> Result<item::Model> {
+    principal.require_api_key(USE_IT)?;
+    check_text(&new.description)?;
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let app = owner;
+        let account = account::Entity::owned_by(principal.application)
+            .filter(account::Column::Id.eq(account))
+            .one(app.db.read())
+            .await?
+            .ok_or(Error::NotFound { what: "account" })?;
+        let (txn, item) = open(&app, &principal, account.item_id).await?;
+        let now = app.clock.now();
+        let written = Written {
+            // Rows of cards have no ids at this bank.
+            id: (account.kind == entity::kind::AccountType::Bank)
+                .then(|| format!("hand-{}", app.rng.id(now).simple())),
+            posted_on: new.posted_on,
+            amount: new.amount,
+            description: new.description,
+            status: new.status,
+        };
+        let edit = Edit {
+            struck: None,
+            written: Some(written),
+        };
+        insert(&txn, &app, &item, &account.key, &edit).await?;
+        close(txn, &app, &principal, item).await
+    })
+    .await
+}
+
+/// Changes a row at the bank that Ponte has collected; the next run finds it changed. Strikes it out when `to` is `None`.
+pub async fn edit(
+    app: &App,
+    principal: &Principal,
+    transaction: Uuid,
+    to: Option<MovementChange>,
+) -> Result<item::Model> {
+    principal.require_api_key(USE_IT)?;
+    if let Some(text) = to.as_ref().and_then(|to| to.description.as_deref()) {
+        check_text(text)?;
+    }
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let app = owner;
+        let row = transaction::Entity::owned_by(principal.application)
+            .filter(transaction::Column::Id.eq(transaction))
+            .one(app.db.read())
+            .await?
+            .ok_or(Error::NotFound {
+                what: "transaction",
+            })?;
+        let (txn, item) = open(&app, &principal, row.item_id).await?;
+        let account = account::Entity::find_by_id(row.account_id)
+            .one(&txn)
+            .await?
+            .ok_or(Error::NotFound {
+                what: "transaction",
+            })?;
+        let amount =
+            Amount::from_parts(row.amount_units, row.amount_nanos).map_err(Error::internal)?;
+        let mark = Mark {
+            id: row.provider_id.clone(),
+            posted_on: row.posted_on,
+            amount,
+            description: row.description.clone(),
+            settled: row.status == TransactionStatus::Posted,
+        };
+        let written = to.map(|to| Written {
+            id: row.provider_id,
+            posted_on: to.posted_on.unwrap_or(row.posted_on),
+            amount: to.amount.unwrap_or(amount),
+            description: to.description.unwrap_or(row.description),
+            status: to.status.unwrap_or(row.status),
+        });
+        replace(&txn, &app, &item, &account.key, mark, written).await?;
+        close(txn, &app, &principal, item).await
+    })
+    .await
+}
+
+fn check_text(text: &str) -> Result<()> {
+    let length = text.chars().count();
+    if (1..=LONGEST_TEXT).contains(&length) && !text.contains('\0') {
+        Ok(())
+    } else {
+        let reason = format!("1 to {LONGEST_TEXT} characters, none of them NUL");
+        Err(Error::invalid("description", reason))
+    }
+}
+
+/// Strikes a row out and writes another in its place. A row that was written by hand is changed where it was written.
+async fn replace(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &item::Model,
+    account_key: &str,
+    mark: Mark,
+    written: Option<Written>,
+) -> Result<()> {
+    use sandbox_movement::{Column as C, Entity};
+
+    let edits = Entity::find()
+        .filter(C::ItemId.eq(item.id))
+        .filter(C::AccountKey.eq(account_key))
+        .order_by_desc(C::Id)
+        .all(txn)
+        .await?;
+    for row in edits {
+        let mut known: Edit = serde_json::from_value(row.body.clone()).map_err(Error::internal)?;
+        let by_hand = known.written.as_ref().map(Written::mark);
+        if by_hand.as_ref() != Some(&mark) {
+            continue;
+        }
+        known.written = written;
+        if known.struck.is_none() && known.written.is_none() {
+            Entity::delete_by_id(row.id).exec(txn).await?;
+        } else {
+            let mut changed = row.into_active_model();
+            changed.body = Set(json!(known));
+            Entity::update(changed).exec(txn).await?;
+        }
+        return Ok(());
+    }
+    let edit = Edit {
+        struck: Some(mark),
+        written,
+    };
+    insert(txn, app, item, account_key, &edit).await
+}
+
+async fn insert(
+    txn: &DatabaseTransaction,
+    app: &App,
+    item: &item::Model,
+    account_key: &str,
+    edit: &Edit,
+) -> Result<()> {
+    let edits = sandbox_movement::Entity::find()
+        .filter(sandbox_movement::Column::ItemId.eq(item.id))
+        .count(txn)
+        .await?;
+    if edits >= MOST_EDITS {
+        let reason = format!("at most {MOST_EDITS} rows are changed by hand at one Item's bank");
+        return Err(Error::invalid("input", reason));
+    }
+    sandbox_movement::Entity::insert(sandbox_movement::ActiveModel {
+        id: Set(app.rng.id(app.clock.now())),
+        application_id: Set(item.application_id),
+        item_id: Set(item.id),
+        account_key: Set(account_key.to_owned()),
+        body: Set(json!(edit)),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}
