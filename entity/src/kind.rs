@@ -430,8 +430,6 @@ vocabulary! {
         InvestmentsAll,
         /// Foreign exchange.
         ExchangesAll,
-        /// A code that is not known here.
-        Unknown,
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) fn identity(seed: Seed) -> IdentityRecord {
         phone_numbers: vec![PhoneRecord {
             kind: Some("Personal".to_owned()),
             value: phone,
+            ..PhoneRecord::default()
         }],
         emails: vec![EmailRecord {
             kind: Some("Personal".to_owned()),

@@ -107,7 +107,7 @@ document!(
         /// The Item it was collected through.
         async fn item(&self, ctx: &Context<'_>) -> Result<Item> {
             let item = loader::item(ctx, self.0.item_id).await?;
-            Ok(Item(item.ok_or(Error::NotFound { what: "item" })?))
+            Ok(Item::from(item.ok_or(Error::NotFound { what: "item" })?))
         }
 
         /// Family.
