@@ -30,3 +30,4 @@ mod transport;
 mod upgrade;
 mod vault;
 mod webhook;
+mod whole;

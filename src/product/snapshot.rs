@@ -174,7 +174,7 @@ pub async fn merge<R: Snapshot>(
         let Some((last, _)) = batch.last() else { break };
         after = Some(last.clone());
         let told = merge_batch::<R>(txn, app, execution, parent.id, batch, &mut counts).await?;
-        tell(txn, app, execution.id, &told).await?;
+        tell(txn, app, execution.id, parent.staged, &told).await?;
     }
     if parent.complete {
         vanish::<R>(txn, app, execution, parent, &mut counts).await?;
@@ -273,17 +273,23 @@ async fn vanish<R: Snapshot>(
             rows::delete(&app.db, txn, table, ids).await?;
             ids.iter().map(|id| Told::deleted(R::ENTITY, *id)).collect()
         };
-        tell(txn, app, execution.id, &told).await?;
+        tell(txn, app, execution.id, parent.staged, &told).await?;
     }
     Ok(())
 }
 
-/// Stages changes to be told by the end of the run.
-async fn tell(txn: &impl ConnectionTrait, app: &App, execution: Uuid, told: &[Told]) -> Result<()> {
+/// Stages changes to be told by the end of the run, in the order of what they are staged as: parents come first.
+async fn tell(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: Uuid,
+    kind: &str,
+    told: &[Told],
+) -> Result<()> {
     if told.is_empty() {
         return Ok(());
     }
-    let key = app.rng.id(app.clock.now()).to_string();
+    let key = of_parent(kind, &app.rng.id(app.clock.now()).to_string());
     let body = serde_json::to_value(told).map_err(Error::internal)?;
     stage(txn, execution, TOLD, vec![(key, body)]).await
 }
