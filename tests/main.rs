@@ -32,3 +32,4 @@ mod transport;
 mod upgrade;
 mod vault;
 mod webhook;
+mod whole;

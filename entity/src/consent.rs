@@ -18,6 +18,9 @@ pub struct Model {
     /// Products allowed.
     #[sea_orm(column_type = "JsonBinary")]
     pub products: Json,
+    /// Regulated codes of what it allows; none outside of Open Finance.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub permissions: Option<Json>,
     /// When it was given.
     pub created_at: Timestamp,
     /// When it ends.

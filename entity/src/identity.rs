@@ -29,7 +29,7 @@ pub struct Model {
     pub birth_date: Option<Date>,
     /// Occupation.
     pub job_title: Option<String>,
-    /// Addresses, phones, emails.
+    /// Addresses, phones, emails and everything else, with the field names of the public schema.
     #[sea_orm(column_type = "JsonBinary")]
     pub details: Json,
     /// First seen.

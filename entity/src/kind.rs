@@ -322,6 +322,12 @@ vocabulary! {
         Transaction,
         /// A holder.
         Identity,
+        /// A position.
+        Investment,
+        /// A movement of a position.
+        InvestmentTransaction,
+        /// A loan.
+        Loan,
     }
 }
 
@@ -334,7 +340,108 @@ impl EntityKind {
             Self::Account => "account",
             Self::Transaction => "account_transaction",
             Self::Identity => "identity",
+            Self::Investment => "investment",
+            Self::InvestmentTransaction => "investment_transaction",
+            Self::Loan => "loan",
         }
+    }
+}
+
+vocabulary! {
+    /// Family of a position.
+    InvestmentType {
+        /// Fund of many holders.
+        MutualFund,
+        /// Share, or what derives from one.
+        Equity,
+        /// Lent for interest.
+        FixedIncome,
+        /// Fund that is traded like a share.
+        Etf,
+        /// Structured note.
+        Coe,
+        /// Plan for retirement.
+        Security,
+        /// Anything else.
+        Other,
+        /// A family the institution names differently.
+        Unknown,
+    }
+}
+
+vocabulary! {
+    /// Kind of movement of a position.
+    InvestmentTransactionType {
+        /// Bought.
+        Buy,
+        /// Sold.
+        Sell,
+        /// Taxed.
+        Tax,
+        /// Moved from or to another institution.
+        Transfer,
+        /// Interest, dividends.
+        Interest,
+        /// Part of it was paid back.
+        Amortization,
+        /// A kind the institution names differently.
+        Unknown,
+    }
+}
+
+vocabulary! {
+    /// Family of a loan.
+    LoanKind {
+        /// Money for anything.
+        Loan,
+        /// Money for one thing.
+        Financing,
+        /// Money for what others owe.
+        InvoiceFinancing,
+        /// An account that is overdrawn without agreement.
+        UnarrangedAccountOverdraft,
+        /// A family the institution names differently.
+        Unknown,
+    }
+}
+
+vocabulary! {
+    /// What a consent through Open Finance allows, by its regulated code.
+    OpenFinancePermission {
+        /// All about the holder.
+        RegistrationAll,
+        /// Who the holder is.
+        RegistrationIdentifications,
+        /// What the holder does and earns.
+        RegistrationQualifications,
+        /// What else the holder has at the institution.
+        RegistrationFinancialRelations,
+        /// All about accounts.
+        AccountsAll,
+        /// Which accounts there are.
+        AccountsList,
+        /// What is on accounts.
+        AccountsBalances,
+        /// How far accounts may be overdrawn.
+        AccountsLimits,
+        /// Movements of accounts.
+        AccountsTransactions,
+        /// All about cards.
+        CreditCardsAll,
+        /// Which cards there are.
+        CreditCardsList,
+        /// Limits of cards.
+        CreditCardsLimits,
+        /// Movements of cards.
+        CreditCardsTransactions,
+        /// Bills of cards.
+        CreditCardsBills,
+        /// Loans and financing.
+        CreditOperationsAll,
+        /// Positions and their movements.
+        InvestmentsAll,
+        /// Foreign exchange.
+        ExchangesAll,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Snapshots that a run has read and not yet merged: accounts, cards, identity.
+//! Snapshots that a run has read and not yet merged, and what their merges have to tell.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,7 +9,7 @@ pub struct Model {
     /// The run.
     #[sea_orm(primary_key, auto_increment = false)]
     pub execution_id: Uuid,
-    /// `account` or `identity`.
+    /// What it is: `account`, `identity`, `loan`, …; with a parent's key behind a slash where it belongs to one.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kind: String,
     /// The record's key.

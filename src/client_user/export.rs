@@ -6,8 +6,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
-    account, audit_entry, connect_token, consent, event, execution, identity, item,
-    kind::AuditAction,
+    account, audit_entry, connect_token, consent, event, execution, identity, investment,
+    investment_transaction, item, kind::AuditAction, loan,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
@@ -26,11 +26,15 @@ use crate::{
     error::{Error, Result},
     event::{cursor, log},
     item::{check_client_user_id, held_parameters},
-    product::list::{self as products, Movement, Parent, TransactionFilter},
+    product::{
+        investment as positions,
+        list::{self as products, Movement, Parent, TransactionFilter},
+        loan as loans,
+    },
 };
 
-/// Parts that one page looks into. An Item has seven.
-const PARTS: usize = 70;
+/// Parts that one page looks into. An Item has ten.
+const PARTS: usize = 100;
 /// Positions of the log that one part looks at.
 const STRETCH: i64 = 20_000;
 
@@ -51,6 +55,12 @@ pub enum Record {
     Identity(Box<identity::Model>),
     /// A movement.
     Transaction(Box<Movement>),
+    /// A position.
+    Investment(Box<investment::Model>),
+    /// A movement of a position.
+    InvestmentTransaction(Box<investment_transaction::Model>),
+    /// A loan.
+    Loan(Box<loan::Model>),
     /// A run.
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
@@ -70,7 +80,7 @@ pub struct Exported {
     pub next: Option<String>,
 }
 
-/// A kind of records, in the order of the walk.
+/// A kind of records. Numbers are part of cursors: new ones come last, whatever their place in the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Section {
@@ -84,6 +94,9 @@ enum Section {
     ConnectTokens,
     Events,
     AuditEntries,
+    Investments,
+    InvestmentTransactions,
+    Loans,
 }
 
 /// A place in the walk.
@@ -251,9 +264,31 @@ impl Walk<'_> {
                     products::transactions(app, owner, Parent::Item, &ids, &all, true, slice)
                         .await?
                         .remove(&item.id);
-                place.page(page, Section::Executions, |row| {
+                place.page(page, Section::Investments, |row| {
                     Record::Transaction(Box::new(row))
                 })
+            }
+            Section::Investments => {
+                let page = positions::list(app, owner, &ids, None, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::InvestmentTransactions, |row| {
+                    Record::Investment(Box::new(row))
+                })
+            }
+            Section::InvestmentTransactions => {
+                let page = positions::transactions_of_items(app, owner, &ids, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::Loans, |row| {
+                    Record::InvestmentTransaction(Box::new(row))
+                })
+            }
+            Section::Loans => {
+                let page = loans::list(app, owner, &ids, None, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::Executions, |row| Record::Loan(Box::new(row)))
             }
             _ => {
                 let mut runs = execution::Entity::owned_by(owner)
@@ -339,7 +374,7 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
@@ -350,6 +385,9 @@ impl Section {
         Self::ConnectTokens,
         Self::Events,
         Self::AuditEntries,
+        Self::Investments,
+        Self::InvestmentTransactions,
+        Self::Loans,
     ];
 }
 
@@ -404,7 +442,7 @@ impl Place {
         let section = *Section::ALL.get(usize::from(*section))?;
         let key = match (section, rest.len()) {
             (_, 0) => None,
-            (Section::Transactions, 20) => {
+            (Section::Transactions | Section::InvestmentTransactions, 20) => {
                 let (day, id) = rest.split_first_chunk()?;
                 let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))?;
                 Some(Key::Day(day, Uuid::from_slice(id).ok()?))
@@ -418,7 +456,9 @@ impl Place {
                 | Section::Accounts
                 | Section::Executions
                 | Section::ConnectTokens
-                | Section::AuditEntries,
+                | Section::AuditEntries
+                | Section::Investments
+                | Section::Loans,
                 16,
             ) => Some(Key::Id(Uuid::from_slice(rest).ok()?)),
             _ => return None,

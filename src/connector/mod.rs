@@ -7,9 +7,11 @@
 
 mod file;
 pub mod laboratory;
+mod loan;
 pub mod memory;
 pub mod oauth;
 pub mod ofx;
+mod position;
 mod record;
 pub mod sandbox;
 pub mod validate;
@@ -27,8 +29,10 @@ use zeroize::Zeroizing;
 
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
 pub use self::laboratory::Laboratory;
+pub use self::loan::LoanRecord;
 pub use self::memory::Memory;
 pub use self::oauth::Oauth;
+pub use self::position::{InvestmentRecord, InvestmentTransactionRecord};
 pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
     ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
@@ -191,6 +195,7 @@ pub struct Request {
     /// The product.
     pub product: Product,
     /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. Files ignore it.
+    /// For [`Product::InvestmentsTransactions`]: of each position, by [`InvestmentRecord::key`].
     pub windows: Vec<(String, Window)>,
 }
 
@@ -217,6 +222,19 @@ pub enum Batch {
     },
     /// What has been covered of an account's transactions.
     Covered(Coverage),
+    /// Positions. A stream that ends well has shown all of them.
+    Investments(Vec<InvestmentRecord>),
+    /// Movements of the position with this key.
+    InvestmentTransactions {
+        /// [`InvestmentRecord::key`] of their position.
+        investment: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<InvestmentTransactionRecord>,
+    },
+    /// What has been covered of a position's movements; its `account` is [`InvestmentRecord::key`].
+    InvestmentCovered(Coverage),
+    /// Loans. A stream that ends well has shown all of them.
+    Loans(Vec<LoanRecord>),
     /// The holder.
     Identity(Box<IdentityRecord>),
     /// Something the client should know although the product goes on.

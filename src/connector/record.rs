@@ -200,13 +200,16 @@ pub struct Coverage {
     pub complete: bool,
 }
 
-/// The holder of an Item.
+/// The holder of an Item: a person, a company, or a person and a company.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IdentityRecord {
     /// Full name.
     pub full_name: Option<String>,
     /// Name of the company.
     pub company_name: Option<String>,
+    /// The name that a person goes by.
+    pub social_name: Option<String>,
     /// Tax or identity document.
     pub document: Option<String>,
     /// `CPF`, `CNPJ`, …
@@ -217,21 +220,64 @@ pub struct IdentityRecord {
     pub birth_date: Option<NaiveDate>,
     /// Occupation.
     pub job_title: Option<String>,
+    /// `Conservative`, `Moderate`, `Aggressive`, or the institution's word.
+    pub investor_profile: Option<String>,
+    /// The acquirer's code of a shop.
+    pub establishment_code: Option<String>,
+    /// The acquirer's name of a shop.
+    pub establishment_name: Option<String>,
+    /// `FEMALE`, `MALE`, `OTHER`, or the institution's word.
+    pub sex: Option<String>,
+    /// When a company was founded.
+    pub incorporation_date: Option<NaiveDate>,
+    /// Tax numbers of the institutions that hold this record.
+    pub companies_cnpj: Vec<String>,
     /// Postal addresses: objects with the field names of the domain reference (`fullAddress`, `city`, …).
     pub addresses: Vec<serde_json::Value>,
     /// Telephone numbers.
     pub phone_numbers: Vec<PhoneRecord>,
     /// Electronic mail.
     pub emails: Vec<EmailRecord>,
+    /// `relations` of the domain reference, as JSON with its field names.
+    pub relations: Vec<serde_json::Value>,
+    /// `maritalStatus`, likewise.
+    pub marital_status: Option<serde_json::Value>,
+    /// `nationality`, likewise.
+    pub nationality: Option<serde_json::Value>,
+    /// `otherDocuments`, likewise.
+    pub other_documents: Vec<serde_json::Value>,
+    /// `passport`, likewise.
+    pub passport: Option<serde_json::Value>,
+    /// `parties`, likewise.
+    pub parties: Vec<serde_json::Value>,
+    /// `businessOtherDocuments`, likewise.
+    pub business_other_documents: Vec<serde_json::Value>,
+    /// `qualifications`, likewise.
+    pub qualifications: Option<serde_json::Value>,
+    /// `financialRelationships`, likewise.
+    pub financial_relationships: Option<serde_json::Value>,
 }
 
 /// A telephone number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PhoneRecord {
     /// `Personal`, `Work`, `Residencial`.
     pub kind: Option<String>,
     /// The number.
     pub value: String,
+    /// Code of its country, such as `55`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country_calling_code: Option<String>,
+    /// Code of its area, such as `11`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area_code: Option<String>,
+    /// Extension.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<String>,
+    /// More about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_info: Option<String>,
 }
 
 /// An address of electronic mail.

@@ -24,6 +24,7 @@ pub mod queues;
 pub mod replay;
 pub mod row;
 pub mod schema;
+pub mod snapshot;
 pub mod tail;
 
 use std::{

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use entity::{
     kind::{
         AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, ChangeAction,
-        DeliveryStatus, EntityKind, EventType, ExecutionStatus, TransactionStatus, TransactionType,
-        TriggeredBy, WebhookPayload,
+        DeliveryStatus, EntityKind, EventType, ExecutionStatus, InvestmentTransactionType,
+        InvestmentType, LoanKind, TransactionStatus, TransactionType, TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -90,7 +90,10 @@ cells!(
     EntityKind,
     EventType,
     ExecutionStatus,
+    InvestmentTransactionType,
+    InvestmentType,
     Json,
+    LoanKind,
     NaiveDate,
     String,
     Timestamp,

@@ -4,6 +4,8 @@
 //! runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
 //! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
 
+mod whole;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -24,6 +26,11 @@ use futures_util::{
 };
 use uuid::Uuid;
 
+use self::whole::Whole;
+pub use self::whole::{
+    count_investment_transactions, count_investments, count_loans, investment,
+    investment_transactions_of, investments_of, loan, loans_of,
+};
 use super::{
     ContextExt as _,
     turn::Turn,
@@ -180,6 +187,7 @@ pub struct Loaders {
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    whole: Whole,
     shown: Arc<Shown>,
 }
 
@@ -203,6 +211,7 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            whole: Whole::new(turn),
             shown,
         }
     }

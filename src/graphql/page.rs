@@ -37,6 +37,12 @@ pub enum List {
     AuditEntries = 8,
     /// Runs of Items.
     Executions = 9,
+    /// Positions.
+    Investments = 20,
+    /// Movements of positions.
+    InvestmentTransactions = 21,
+    /// Loans.
+    Loans = 22,
 }
 
 /// The cursor of a row.
@@ -69,8 +75,10 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::Webhooks
         | List::Deliveries
         | List::AuditEntries
-        | List::Executions => Ok(Key::Id(id(key)?)),
-        List::Transactions => {
+        | List::Executions
+        | List::Investments
+        | List::Loans => Ok(Key::Id(id(key)?)),
+        List::Transactions | List::InvestmentTransactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;

@@ -14,7 +14,9 @@ use super::{
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
         feed::{self, ChangeConnection},
+        investment::Investment,
         item::{self, Item, ItemConnection, ItemFilter},
+        loan::Loan,
         node::{self, Node},
         transaction::Transaction,
         webhook::{self, Webhook, WebhookConnection},
@@ -132,6 +134,26 @@ impl Query {
         principal.require_api_key("read transactions")?;
         let mut found = list::transactions_by_id(app, principal, &[id]).await?;
         Ok(found.remove(&id).map(Transaction))
+    }
+
+    /// A position; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn investment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The position's id.")] id: ID,
+    ) -> Result<Option<Investment>> {
+        ctx.principal()?.require_api_key("read investments")?;
+        Ok(loader::investment(ctx, uuid(&id)).await?.map(Investment))
+    }
+
+    /// A loan; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn loan(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The loan's id.")] id: ID,
+    ) -> Result<Option<Loan>> {
+        ctx.principal()?.require_api_key("read loans")?;
+        Ok(loader::loan(ctx, uuid(&id)).await?.map(Loan))
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -1,18 +1,23 @@
 //! Consents: what a user allowed by connecting, and notices before one ends.
 //!
 //! A regulated institution's consent has an end, after which nothing can be read until the user connects again.
-//! The client is told so many days ahead; the Item leaves automatic runs by what `auto_sync` finds.
+//! The client is told so many days ahead; the Item leaves automatic runs by what `auto_sync` finds. Through Open Finance it
+//! names what it allows by regulated codes, which follow from the products. A deleted Item's are withdrawn.
 
 use std::time::Duration;
 
-use entity::{consent, item, kind::EventType};
+use entity::{
+    consent, item,
+    kind::{EventType, OpenFinancePermission, Product},
+};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    QueryOrder as _, QuerySelect as _, sea_query::Expr,
 };
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Held, auto_sync, save};
+use super::{Held, auto_sync, products_of, save};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -41,15 +46,20 @@ pub(super) fn give(app: &App, form: &Descriptor, item: &mut item::Model) {
 pub(super) async fn insert(
     txn: &DatabaseTransaction,
     app: &App,
+    form: &Descriptor,
     item: &item::Model,
 ) -> Result<Uuid> {
     let now = app.clock.now();
     let id = app.rng.id(now);
+    let permissions = form
+        .is_open_finance
+        .then(|| json!(permissions(&products_of(item))));
     consent::Entity::insert(consent::ActiveModel {
         id: Set(id),
         application_id: Set(item.application_id),
         item_id: Set(item.id),
         products: Set(item.products.clone()),
+        permissions: Set(permissions),
         created_at: Set(now),
         expires_at: Set(item.consent_expires_at),
         revoked_at: Set(None),
@@ -57,6 +67,56 @@ pub(super) async fn insert(
     .exec_without_returning(txn)
     .await?;
     Ok(id)
+}
+
+/// Withdraws what was allowed on an Item.
+pub(super) async fn revoke(
+    txn: &DatabaseTransaction,
+    item: &item::Model,
+    now: Timestamp,
+) -> Result<()> {
+    consent::Entity::update_many()
+        .col_expr(consent::Column::RevokedAt, Expr::value(now.0))
+        .filter(consent::Column::ItemId.eq(item.id))
+        .filter(consent::Column::RevokedAt.is_null())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// The regulated codes without which these products cannot be read.
+fn permissions(products: &[Product]) -> Vec<OpenFinancePermission> {
+    use OpenFinancePermission as P;
+
+    let wanted = |product| products.contains(&product);
+    let movements = wanted(Product::Transactions) || wanted(Product::PaymentData);
+    let mut codes = Vec::new();
+    if wanted(Product::Identity) {
+        codes.extend([
+            P::RegistrationAll,
+            P::RegistrationIdentifications,
+            P::RegistrationQualifications,
+            P::RegistrationFinancialRelations,
+        ]);
+    }
+    if wanted(Product::Accounts) {
+        codes.extend(movements.then_some(P::AccountsAll));
+        codes.extend([P::AccountsList, P::AccountsBalances, P::AccountsLimits]);
+        codes.extend(movements.then_some(P::AccountsTransactions));
+    }
+    if wanted(Product::CreditCards) {
+        codes.extend(movements.then_some(P::CreditCardsAll));
+        codes.extend([P::CreditCardsList, P::CreditCardsLimits]);
+        codes.extend(movements.then_some(P::CreditCardsTransactions));
+        codes.push(P::CreditCardsBills);
+    }
+    if wanted(Product::Loans) {
+        codes.push(P::CreditOperationsAll);
+    }
+    if wanted(Product::Investments) {
+        codes.push(P::InvestmentsAll);
+    }
+    codes
 }
 
 /// When a client is told next of a consent that ends: so many days ahead, and at its end.
@@ -124,6 +184,38 @@ async fn tell(app: &App, id: Uuid) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_consent_allows_what_its_products_need_and_no_more() {
+        let named = |products: &[Product]| -> Vec<&str> {
+            permissions(products).into_iter().map(Into::into).collect()
+        };
+        assert_eq!(
+            named(&[Product::Accounts, Product::Loans]),
+            [
+                "ACCOUNTS_LIST",
+                "ACCOUNTS_BALANCES",
+                "ACCOUNTS_LIMITS",
+                "CREDIT_OPERATIONS_ALL"
+            ]
+        );
+        assert_eq!(
+            named(&[
+                Product::CreditCards,
+                Product::Transactions,
+                Product::Investments
+            ]),
+            [
+                "CREDIT_CARDS_ALL",
+                "CREDIT_CARDS_LIST",
+                "CREDIT_CARDS_LIMITS",
+                "CREDIT_CARDS_TRANSACTIONS",
+                "CREDIT_CARDS_BILLS",
+                "INVESTMENTS_ALL"
+            ]
+        );
+        assert_eq!(named(&[Product::Identity]).len(), 4);
+    }
 
     #[test]
     fn notices_come_the_days_ahead_that_are_left_and_at_the_end() {

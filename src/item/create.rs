@@ -140,7 +140,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         .exec_without_returning(&txn)
         .await?;
     upload::bind(&txn, app, principal, id, &sorted.uploads).await?;
-    let consent = consent::insert(&txn, app, &item).await?;
+    let consent = consent::insert(&txn, app, form, &item).await?;
     let cause = triggered_by(principal);
     let mut execution =
         insert_execution(&txn, app, &item, cause, &sorted.once, &sorted.uploads).await?;

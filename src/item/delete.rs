@@ -7,7 +7,7 @@ use entity::{
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _};
 use uuid::Uuid;
 
-use super::{Held, lock, save, transition, unfinished};
+use super::{Held, consent, lock, save, transition, unfinished};
 use crate::{
     app::App,
     audit::{Actor, Entry},
@@ -59,6 +59,7 @@ pub(crate) async fn remove(
         .filter(idempotency_key::Column::ItemId.eq(id))
         .exec(txn)
         .await?;
+    consent::revoke(txn, item, now).await?;
     event::append(
         txn,
         app,

@@ -125,6 +125,13 @@ pub(super) fn products(form: &Descriptor, requested: Option<Vec<Product>>) -> Re
             "TRANSACTIONS needs ACCOUNTS or CREDIT_CARDS beside it",
         ));
     }
+    if wanted.contains(&Product::InvestmentsTransactions) && !wanted.contains(&Product::Investments)
+    {
+        return Err(Error::invalid(
+            "products",
+            "INVESTMENTS_TRANSACTIONS needs INVESTMENTS beside it",
+        ));
+    }
     let mut products: Vec<_> = wanted.into_iter().collect();
     products.sort_by_key(|product| state::order(*product));
     Ok(products)

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use entity::{
-    account, connect_token, consent, data_key, execution, idempotency_key, identity, item,
-    sandbox_bank, sandbox_movement, staged_document, transaction, upload,
+    account, connect_token, consent, data_key, execution, idempotency_key, identity, investment,
+    investment_transaction, item, loan, sandbox_bank, sandbox_movement, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -19,6 +19,8 @@ use crate::{app::App, db, error::Result};
 
 /// Most rows that one transaction removes.
 const BATCH: u64 = 2_000;
+/// Most staged documents that one transaction removes.
+const DOCUMENTS: usize = 2_000;
 /// How often the purge looks without a hint.
 const BEAT: Duration = Duration::from_secs(10);
 /// What is unused for longer than it lasts is removed a day later, so that late answers are still the right ones.
@@ -92,6 +94,11 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
     }
     removed += drain::<transaction::Entity>(app, transaction::Column::ItemId.eq(id)).await?;
     removed += drain::<account::Entity>(app, account::Column::ItemId.eq(id)).await?;
+    removed +=
+        drain::<investment_transaction::Entity>(app, investment_transaction::Column::ItemId.eq(id))
+            .await?;
+    removed += drain::<investment::Entity>(app, investment::Column::ItemId.eq(id)).await?;
+    removed += drain::<loan::Entity>(app, loan::Column::ItemId.eq(id)).await?;
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
     removed +=
         drain::<sandbox_movement::Entity>(app, sandbox_movement::Column::ItemId.eq(id)).await?;
@@ -129,12 +136,13 @@ async fn staging_of(app: &App, execution: Uuid) -> Result<usize> {
         }
     }
     // Last of all: by these a run with something staged is found again after a crash.
-    let documents = staged_document::Entity::delete_many()
-        .filter(staged_document::Column::ExecutionId.eq(execution))
-        .exec(app.db.write())
-        .await?
-        .rows_affected;
-    Ok(removed + usize::try_from(documents).unwrap_or(usize::MAX))
+    loop {
+        let batch = db::snapshot::forget(&app.db, execution, None, DOCUMENTS).await?;
+        removed += batch;
+        if batch == 0 {
+            return Ok(removed);
+        }
+    }
 }
 
 async fn chunks_of(app: &App, id: Uuid) -> Result<usize> {

@@ -100,9 +100,9 @@ async fn update_in_task(
         item.products = json!(input::products(form, Some(products))?);
     }
     let position = position(&txn, item.application_id).await?;
-    if !sent.is_empty() && form.consent_lasts.is_some() {
+    if !sent.is_empty() && (form.consent_lasts.is_some() || form.is_open_finance) {
         consent::give(app, form, &mut item);
-        let given = consent::insert(&txn, app, &item).await?;
+        let given = consent::insert(&txn, app, form, &item).await?;
         item.note([Told::created(EntityKind::Consent, given)]);
     }
     let sorted = merged(&txn, app, form, &mut item, sent).await?;

@@ -5,7 +5,7 @@ use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait,
     IntoActiveModel as _, QueryFilter as _, sea_query::OnConflict,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -55,6 +55,7 @@ pub async fn merge(
         return Ok(None);
     };
     let record: IdentityRecord = serde_json::from_value(staged.body).map_err(Error::internal)?;
+    let details = details(&record);
     let known = identity::Entity::owned_by(execution.application_id)
         .filter(identity::Column::ItemId.eq(execution.item_id))
         .one(txn)
@@ -73,11 +74,7 @@ pub async fn merge(
         tax_number: record.tax_number,
         birth_date: record.birth_date,
         job_title: record.job_title,
-        details: json!({
-            "addresses": record.addresses,
-            "phoneNumbers": record.phone_numbers,
-            "emails": record.emails,
-        }),
+        details,
         created_at: known.as_ref().map_or(now, |known| known.created_at),
         updated_at: known.as_ref().map_or(now, |known| known.updated_at),
     };
@@ -102,6 +99,46 @@ pub async fn merge(
     Ok(told)
 }
 
+/// What has no column of its own, by the names of the public schema; what the institution does not tell is left out.
+fn details(record: &IdentityRecord) -> Value {
+    let mut details = json!({
+        "addresses": record.addresses,
+        "phoneNumbers": record.phone_numbers,
+        "emails": record.emails,
+    });
+    let told = [
+        ("socialName", json!(record.social_name)),
+        ("investorProfile", json!(record.investor_profile)),
+        ("establishmentCode", json!(record.establishment_code)),
+        ("establishmentName", json!(record.establishment_name)),
+        ("sex", json!(record.sex)),
+        ("incorporationDate", json!(record.incorporation_date)),
+        ("companiesCnpj", json!(record.companies_cnpj)),
+        ("relations", json!(record.relations)),
+        ("maritalStatus", json!(record.marital_status)),
+        ("nationality", json!(record.nationality)),
+        ("otherDocuments", json!(record.other_documents)),
+        ("passport", json!(record.passport)),
+        ("parties", json!(record.parties)),
+        (
+            "businessOtherDocuments",
+            json!(record.business_other_documents),
+        ),
+        ("qualifications", json!(record.qualifications)),
+        (
+            "financialRelationships",
+            json!(record.financial_relationships),
+        ),
+    ];
+    for (name, value) in told {
+        let empty = value.as_array().is_some_and(Vec::is_empty);
+        if !value.is_null() && !empty {
+            details[name] = value;
+        }
+    }
+    details
+}
+
 /// What clients see differently. `updatedAt` always does, and is not named.
 fn differences(a: &identity::Model, b: &identity::Model) -> Option<Told> {
     let rows = |name: &str| a.details.get(name) != b.details.get(name);
@@ -109,6 +146,22 @@ fn differences(a: &identity::Model, b: &identity::Model) -> Option<Told> {
         EntityKind::Identity,
         b.id,
         &[
+            ("socialName", rows("socialName")),
+            ("investorProfile", rows("investorProfile")),
+            ("establishmentCode", rows("establishmentCode")),
+            ("establishmentName", rows("establishmentName")),
+            ("sex", rows("sex")),
+            ("incorporationDate", rows("incorporationDate")),
+            ("companiesCnpj", rows("companiesCnpj")),
+            ("relations", rows("relations")),
+            ("maritalStatus", rows("maritalStatus")),
+            ("nationality", rows("nationality")),
+            ("otherDocuments", rows("otherDocuments")),
+            ("passport", rows("passport")),
+            ("parties", rows("parties")),
+            ("businessOtherDocuments", rows("businessOtherDocuments")),
+            ("qualifications", rows("qualifications")),
+            ("financialRelationships", rows("financialRelationships")),
             ("fullName", a.full_name != b.full_name),
             ("companyName", a.company_name != b.company_name),
             ("document", a.document != b.document),

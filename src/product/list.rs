@@ -119,6 +119,7 @@ stored!(
         application_id,
         item_id,
         products,
+        permissions,
         created_at,
         expires_at,
         revoked_at

@@ -1,11 +1,15 @@
 //! What Items collect: staged as it streams in, merged when everything is there, listed by owner.
 //!
-//! One file per product. Staging writes short transactions keyed by run, account and row; merging is one set-based
-//! transaction per account. Helpers that write take a connection and so compose; the sync worker owns begin and commit.
+//! One file per product, and one for what all those have in common that are read whole (`snapshot`). Staging writes short
+//! transactions keyed by run, account and row; merging is one set-based transaction per account or other parent. Helpers
+//! that write take a connection and so compose; the sync worker owns begin and commit.
 
 pub mod account;
 pub mod identity;
+pub mod investment;
 pub mod list;
+pub mod loan;
+pub mod snapshot;
 pub mod text;
 pub mod transaction;
 

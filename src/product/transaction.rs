@@ -156,7 +156,7 @@ impl Stager {
     }
 }
 
-fn hash(parts: &[&str]) -> [u8; 16] {
+pub(super) fn hash(parts: &[&str]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -167,7 +167,7 @@ fn hash(parts: &[&str]) -> [u8; 16] {
     *head
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes everything");
         text

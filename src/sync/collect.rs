@@ -8,6 +8,8 @@ use entity::{
     kind::{ExecutionStatus, ItemStatus, Product},
 };
 use futures_util::StreamExt as _;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -16,14 +18,22 @@ use super::{
 };
 use crate::{
     app::App,
-    connector::{Batch, Call, Connector, Coverage, Failure, Request, Session, Warning, Window},
+    connector::{
+        Batch, Call, Connector, Coverage, Failure, InvestmentRecord, InvestmentTransactionRecord,
+        LoanRecord, Request, Session, Warning, Window,
+    },
     db::merge,
     error::{Error, Result},
     item::{
         history::Step,
         state::{self, Signal},
     },
-    product::{account, identity, transaction::Stager},
+    product::{
+        account, identity,
+        investment::{self, Numbering},
+        snapshot::{self, Snapshot as _},
+        transaction::Stager,
+    },
 };
 
 /// Days that the first collection of an account reaches back.
@@ -56,11 +66,13 @@ pub async fn collect(
     if product == Product::Transactions {
         restart(app, execution.id).await?;
     }
+    snapshot::restart(app, execution.id, product).await?;
     let mut staging = Staging {
         app,
         lease,
         execution,
         stager: Stager::new(execution.id, connector.descriptor().source),
+        numbering: Numbering::default(),
         accounts: i32::try_from(account::staged(app.db.read(), execution.id).await?.len())
             .map_err(Error::internal)?,
         rows: 0,
@@ -176,6 +188,15 @@ async fn request(
             windows.push((key, Window { from, to: today }));
         }
     }
+    if product == Product::InvestmentsTransactions {
+        let shown = record::has_collected(execution, Product::Investments)?;
+        let overlap = chrono::Days::new(u64::from(connector.descriptor().overlap_days));
+        let to = app.clock.now().date();
+        for (key, collected_to) in investment::to_read(app, execution, shown).await? {
+            let from = collected_to.map_or(to - chrono::Days::new(FIRST_DAYS), |day| day - overlap);
+            windows.push((key, Window { from, to }));
+        }
+    }
     Ok(Ok(Request { product, windows }))
 }
 
@@ -201,6 +222,7 @@ struct Staging<'a> {
     lease: &'a Lease,
     execution: &'a execution::Model,
     stager: Stager,
+    numbering: Numbering,
     accounts: i32,
     rows: u64,
     covered: Vec<Coverage>,
@@ -265,6 +287,27 @@ impl Staging<'_> {
                 self.covered.push(coverage);
                 Ok(())
             }
+            Batch::Investments(records) => {
+                let key = |record: &InvestmentRecord| record.key.clone();
+                self.snapshot(InvestmentRecord::STAGED, &records, key).await
+            }
+            Batch::InvestmentTransactions { investment, rows } => {
+                let kind = snapshot::of_parent(InvestmentTransactionRecord::STAGED, &investment);
+                let mut numbering = std::mem::take(&mut self.numbering);
+                let key = |row: &InvestmentTransactionRecord| numbering.key(&investment, row);
+                let staged = self.snapshot(&kind, &rows, key).await;
+                self.numbering = numbering;
+                staged
+            }
+            Batch::InvestmentCovered(coverage) => {
+                let covered = snapshot::document(&coverage)?;
+                self.documents(investment::COVERED, vec![(coverage.account, covered)])
+                    .await
+            }
+            Batch::Loans(records) => {
+                let key = |record: &LoanRecord| record.key.clone();
+                self.snapshot(LoanRecord::STAGED, &records, key).await
+            }
             Batch::Identity(record) => {
                 self.rows += 1;
                 let owner = self.app.clone();
@@ -282,6 +325,36 @@ impl Staging<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+impl Staging<'_> {
+    /// Stages records of a product that is shown whole.
+    async fn snapshot<R: Serialize>(
+        &mut self,
+        kind: &str,
+        records: &[R],
+        mut key: impl FnMut(&R) -> String,
+    ) -> Result<()> {
+        self.rows += records.len() as u64;
+        let documents = records
+            .iter()
+            .map(|record| Ok((key(record), snapshot::document(record)?)));
+        let documents = documents.collect::<Result<Vec<_>>>()?;
+        self.documents(kind, documents).await
+    }
+
+    async fn documents(&self, kind: &str, documents: Vec<(String, Value)>) -> Result<()> {
+        let (execution, epoch) = (self.execution.id, self.execution.epoch);
+        let (owner, kind) = (self.app.clone(), kind.to_owned());
+        self.app
+            .unit(async move {
+                let txn = owner.db.begin().await?;
+                record::hold(&txn, execution, epoch).await?;
+                snapshot::stage(&txn, execution, &kind, documents).await?;
+                Ok(txn.commit().await?)
+            })
+            .await
     }
 }
 

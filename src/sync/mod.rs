@@ -9,6 +9,7 @@ mod collect;
 mod record;
 mod run;
 mod store;
+mod whole;
 
 use std::{sync::Arc, time::Duration};
 

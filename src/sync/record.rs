@@ -20,6 +20,7 @@ use crate::{
         laboratory, memory_scope, products_of, transition, upload,
     },
     metrics,
+    product::snapshot,
 };
 
 /// What goes with a transition.
@@ -182,11 +183,23 @@ pub fn covered(execution: &execution::Model) -> Result<Vec<Coverage>> {
     serde_json::from_value(execution.covered.clone()).map_err(Error::internal)
 }
 
-/// An account that a run has merged, as the execution's row keeps it.
+/// Whether a run has collected a product.
+pub fn has_collected(execution: &execution::Model, product: Product) -> Result<bool> {
+    let steps = steps(execution)?;
+    Ok(steps
+        .iter()
+        .any(|step| step.product == product && step.failure.is_none()))
+}
+
+/// An account that a run has merged, or how far it has come with a product that is merged by itself, as the execution's
+/// row keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergedAccount {
-    /// Its key at the institution.
+    /// Its key at the institution; of a product, that of the last parent.
     pub account: String,
+    /// The product that is merged by itself; an account and its transactions when `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<Product>,
     /// What became of the rows of each product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<(Product, Counts)>,
@@ -210,6 +223,7 @@ pub async fn note_merged(
     account: MergedAccount,
 ) -> Result<()> {
     let mut accounts = merged(execution)?;
+    accounts.retain(|one| one.product.is_none() || one.product != account.product);
     accounts.push(account);
     execution.merged = json!(accounts);
     prolong(app, execution);
@@ -249,6 +263,7 @@ pub async fn finish(
             );
             let accounts = self::merged(&execution)?.into_iter();
             item.note(accounts.filter_map(|account| account.told));
+            item.note(snapshot::told(&txn, execution.id).await?);
             if merged {
                 item.note(crate::product::identity::merge(&txn, &app, &execution).await?);
             }

@@ -7,6 +7,7 @@ use entity::{execution, kind::Product};
 use super::{
     record::{self, MergedAccount, Notes, steps},
     run::Lease,
+    whole,
 };
 use crate::{
     app::App,
@@ -34,7 +35,7 @@ pub async fn merge(
     for staged in account::staged(app.db.read(), execution.id).await? {
         if record::merged(&execution)?
             .iter()
-            .any(|one| one.account == staged.record.key)
+            .any(|one| one.product.is_none() && one.account == staged.record.key)
         {
             continue;
         }
@@ -42,6 +43,7 @@ pub async fn merge(
         execution = merge_account(app, execution, staged, transactions, source).await?;
         app.wakes.relay.notify();
     }
+    execution = whole::merge(app, lease, execution).await?;
     let warnings = record::merged(&execution)?
         .into_iter()
         .filter_map(|one| one.warning)
@@ -79,6 +81,7 @@ async fn merge_account(
         };
         let mut note = MergedAccount {
             account: key,
+            product: None,
             counts: Vec::new(),
             warning: None,
             told,

@@ -11,8 +11,9 @@ use ponte::{
     clock::Timestamp,
     connector::{
         AccountRecord, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor,
-        Failure, Field, Login, Registry, Request, Session, SourceKind, TransactionDetails,
-        TransactionRecord, Window,
+        Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord,
+        Login, Registry, Request, Session, SourceKind, TransactionDetails, TransactionRecord,
+        Window,
     },
     money::Amount,
 };
@@ -25,6 +26,14 @@ pub struct Bank {
     pub rows: Vec<TransactionRecord>,
     /// What is on it, in cents.
     pub balance: i64,
+    /// The positions.
+    pub investments: Vec<InvestmentRecord>,
+    /// Movements of positions, by the key of their position.
+    pub movements: Vec<(&'static str, InvestmentTransactionRecord)>,
+    /// The loans.
+    pub loans: Vec<LoanRecord>,
+    /// The holder.
+    pub holder: Option<IdentityRecord>,
     /// Whether it says that it has shown everything.
     pub complete: bool,
     /// Fails the collection of this product.
@@ -163,31 +172,123 @@ impl Connector for Scripted {
             return futures_util::stream::iter([Err(failure)]).boxed();
         }
         let mut batches = Vec::new();
-        if request.product == Product::Accounts {
-            batches.push(Ok(Batch::Accounts(vec![account(bank.balance)])));
-        } else {
-            for (account, window) in request.windows {
-                let rows: Vec<_> = bank
-                    .rows
-                    .iter()
-                    .filter(|row| row.posted_on >= window.from && row.posted_on <= window.to)
-                    .cloned()
-                    .collect();
-                for rows in rows.chunks(100) {
-                    batches.push(Ok(Batch::Transactions {
-                        account: account.clone(),
-                        rows: rows.to_vec(),
-                    }));
+        match request.product {
+            Product::Accounts => batches.push(Ok(Batch::Accounts(vec![account(bank.balance)]))),
+            Product::Investments => {
+                let batch = |rows: &[InvestmentRecord]| Ok(Batch::Investments(rows.to_vec()));
+                batches.extend(bank.investments.chunks(100).map(batch));
+            }
+            Product::InvestmentsTransactions => {
+                for (investment, window) in request.windows {
+                    batches.extend(movements(&bank, investment, window).map(Ok));
                 }
-                batches.push(Ok(Batch::Covered(Coverage {
-                    account,
-                    window,
-                    complete: bank.complete,
-                })));
+            }
+            Product::Loans => batches.push(Ok(Batch::Loans(bank.loans.clone()))),
+            Product::Identity => {
+                let holder = bank.holder.clone().map(Box::new);
+                batches.extend(holder.map(|holder| Ok(Batch::Identity(holder))));
+            }
+            _ => {
+                for (account, window) in request.windows {
+                    let rows: Vec<_> = bank
+                        .rows
+                        .iter()
+                        .filter(|row| row.posted_on >= window.from && row.posted_on <= window.to)
+                        .cloned()
+                        .collect();
+                    for rows in rows.chunks(100) {
+                        batches.push(Ok(Batch::Transactions {
+                            account: account.clone(),
+                            rows: rows.to_vec(),
+                        }));
+                    }
+                    batches.push(Ok(Batch::Covered(Coverage {
+                        account,
+                        window,
+                        complete: bank.complete,
+                    })));
+                }
             }
         }
         futures_util::stream::iter(batches).boxed()
     }
+}
+
+/// The movements of a position inside of a window, in batches, and what that covers.
+fn movements(bank: &Bank, investment: String, window: Window) -> impl Iterator<Item = Batch> {
+    let of = bank.movements.iter().filter(|(key, row)| {
+        *key == investment && row.date >= window.from && row.date <= window.to
+    });
+    let rows: Vec<_> = of.map(|(_, row)| row.clone()).collect();
+    let covered = Batch::InvestmentCovered(Coverage {
+        account: investment.clone(),
+        window,
+        complete: bank.complete,
+    });
+    let batches: Vec<Batch> = rows
+        .chunks(100)
+        .map(|rows| Batch::InvestmentTransactions {
+            investment: investment.clone(),
+            rows: rows.to_vec(),
+        })
+        .collect();
+    batches.into_iter().chain([covered])
+}
+
+/// A position of fixed income.
+pub fn investment(key: &str, cents: i64) -> InvestmentRecord {
+    InvestmentRecord {
+        subtype: Some("CDB".to_owned()),
+        ..InvestmentRecord::new(
+            key.to_owned(),
+            "FIXED_INCOME",
+            format!("CDB {key}"),
+            Amount::from_cents(cents),
+            "2026-03-16".parse().expect("a day"),
+        )
+    }
+}
+
+/// A movement of a position.
+pub fn movement(
+    id: Option<&str>,
+    day: &str,
+    kind: &str,
+    cents: i64,
+) -> InvestmentTransactionRecord {
+    InvestmentTransactionRecord {
+        id: id.map(str::to_owned),
+        kind: kind.to_owned(),
+        movement_type: None,
+        date: day.parse().expect("a day"),
+        trade_date: None,
+        description: None,
+        quantity: None,
+        value: None,
+        amount: Some(Amount::from_cents(cents)),
+        net_amount: None,
+        agreed_rate: None,
+        indexer_percentage: None,
+        price_factor: None,
+        brokerage_number: None,
+        expenses: None,
+    }
+}
+
+/// A loan.
+pub fn loan(key: &str, kind: &str, owed: &str) -> LoanRecord {
+    serde_json::from_value::<LoanRecord>(serde_json::json!({
+        "productName": format!("Loan {key}"),
+        "kind": kind,
+        "date": "2026-03-16",
+        "currencyCode": "BRL",
+        "payments": { "contractOutstandingBalance": owed, "releases": [] },
+    }))
+    .map(|loan| LoanRecord {
+        key: key.to_owned(),
+        ..loan
+    })
+    .expect("a loan")
 }
 
 fn account(cents: i64) -> AccountRecord {

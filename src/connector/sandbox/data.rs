@@ -19,11 +19,16 @@ use super::{
     dice::Seed,
     holder,
     ledger::{self, Book, REAL, Row, days, first_of_month},
+    loans,
     persona::Household,
+    positions,
 };
 use crate::{
     clock::Timestamp,
-    connector::{AccountRecord, IdentityRecord, TransactionDetails, TransactionRecord, Window},
+    connector::{
+        AccountRecord, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord,
+        TransactionDetails, TransactionRecord, Window,
+    },
     money::Amount,
 };
 
@@ -45,6 +50,7 @@ pub(super) struct Bank {
     seed: Seed,
     household: Household,
     today: NaiveDate,
+    company: bool,
 }
 
 impl Bank {
@@ -54,7 +60,13 @@ impl Bank {
             seed,
             household,
             today,
+            company: false,
         }
+    }
+
+    /// The same, of a user who is a company, if it is one.
+    pub(super) fn of_company(self, company: bool) -> Self {
+        Self { company, ..self }
     }
 
     /// What this user has there.
@@ -64,7 +76,36 @@ impl Bank {
 
     /// The holder.
     pub(super) fn identity(&self) -> IdentityRecord {
-        holder::identity(self.seed)
+        if self.company {
+            holder::company(self.seed)
+        } else {
+            holder::identity(self.seed)
+        }
+    }
+
+    /// The holder's name.
+    fn owner(&self) -> Option<String> {
+        let holder = self.identity();
+        holder.full_name.or(holder.company_name)
+    }
+
+    /// What the user has invested.
+    pub(super) fn investments(&self) -> Vec<InvestmentRecord> {
+        positions::list(self.seed, self.owner().as_deref(), self.today)
+    }
+
+    /// The movements of a position inside of a window, if the user has it.
+    pub(super) fn investment_transactions(
+        &self,
+        key: &str,
+        window: Window,
+    ) -> Option<Vec<InvestmentTransactionRecord>> {
+        positions::movements(self.seed, key, window, self.today)
+    }
+
+    /// What the user owes.
+    pub(super) fn loans(&self) -> Vec<LoanRecord> {
+        loans::list(self.seed, self.today)
     }
 
     /// The checking accounts.
@@ -105,7 +146,7 @@ impl Bank {
             marketing_name: Some("Ponte Mastercard Platinum".to_owned()),
             balance: Some(Amount::from_cents(owed)),
             currency_code: "BRL".to_owned(),
-            owner: holder.full_name,
+            owner: self.owner(),
             tax_number: holder.document,
             bank_data: None,
             credit_data: Some(json!({
@@ -222,7 +263,7 @@ impl Bank {
             marketing_name: Some(marketing_name),
             balance: Some(Amount::from_cents(settled)),
             currency_code: "BRL".to_owned(),
-            owner: holder.full_name,
+            owner: self.owner(),
             tax_number: holder.document,
             bank_data: Some(json!({
                 "transferNumber": format!("999/{number}"),

@@ -37,7 +37,6 @@ pub(super) struct Profile {
     /// What it offers.
     pub(super) products: &'static [Product],
     /// Whether its users are companies.
-    #[expect(dead_code, reason = "companies look like persons so far")]
     pub(super) company: bool,
 }
 

@@ -12,7 +12,9 @@ mod dice;
 mod family;
 mod holder;
 mod ledger;
+mod loans;
 mod persona;
+mod positions;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -277,12 +279,24 @@ impl Connector for Sandbox {
                     }
                 }
                 Product::Identity => yield Batch::Identity(Box::new(bank.identity())),
+                Product::Investments => yield Batch::Investments(bank.investments()),
+                Product::InvestmentsTransactions => {
+                    for (investment, window) in request.windows {
+                        let Some(rows) = bank.investment_transactions(&investment, window) else {
+                            continue;
+                        };
+                        for rows in rows.chunks(BATCH_ROWS) {
+                            let (investment, rows) = (investment.clone(), rows.to_vec());
+                            yield Batch::InvestmentTransactions { investment, rows };
+                        }
+                        let account = investment;
+                        yield Batch::InvestmentCovered(Coverage { account, window, complete: true });
+                    }
+                }
+                Product::Loans => yield Batch::Loans(bank.loans()),
                 Product::PaymentData
-                | Product::Investments
-                | Product::InvestmentsTransactions
                 | Product::BrokerageNote
                 | Product::MoveSecurity
-                | Product::Loans
                 | Product::AccountStatements => {}
             }
         })
@@ -324,7 +338,8 @@ impl Sandbox {
         match (stage, household) {
             (Stage::Connected { day, shared }, Some(household)) => {
                 let seed = Seed::of(self.descriptor.id, &user);
-                Ok((Bank::new(seed, household, day), shared))
+                let bank = Bank::new(seed, household, day);
+                Ok((bank.of_company(self.profile.company), shared))
             }
             _ => Err(foreign_session()),
         }

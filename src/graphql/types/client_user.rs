@@ -17,7 +17,9 @@ use super::{
     event::Event,
     execution::Execution,
     identity::Identity,
+    investment::{Investment, InvestmentTransaction},
     item::Item,
+    loan::Loan,
     transaction::Transaction,
 };
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
 /// A page of everything that is held about a client user.
 #[derive(SimpleObject)]
 pub struct ClientUserExport {
-    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions and runs; then connect tokens, events, entries of the audit log. May be empty before the end.
+    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions, positions with their movements, loans and runs; then connect tokens, events, entries of the audit log. May be empty before the end.
     records: Vec<ExportRecord>,
     /// Give it as `after` to go on; null when the export is complete.
     cursor: Option<String>,
@@ -53,6 +55,12 @@ pub enum ExportRecord {
     Identity(Identity),
     /// A movement.
     Transaction(Transaction),
+    /// A position.
+    Investment(Investment),
+    /// A movement of a position.
+    InvestmentTransaction(InvestmentTransaction),
+    /// A loan.
+    Loan(Loan),
     /// A run.
     Execution(Execution),
     /// A token.
@@ -118,6 +126,11 @@ impl ExportRecord {
             Record::Identity(row) => Self::Identity(Identity(*row)),
             Record::Transaction(row) => Self::Transaction(Transaction(*row)),
             Record::Execution(row) => Self::Execution(Execution(Run::from(*row))),
+            Record::Investment(row) => Self::Investment(Investment(*row)),
+            Record::InvestmentTransaction(row) => {
+                Self::InvestmentTransaction(InvestmentTransaction(*row))
+            }
+            Record::Loan(row) => Self::Loan(Loan(*row)),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
             Record::AuditEntry(row) => Self::AuditEntry(AuditEntry(*row)),
@@ -133,6 +146,9 @@ fn kind(record: &Record) -> Option<EntityKind> {
         Record::Account(_) => Some(EntityKind::Account),
         Record::Identity(_) => Some(EntityKind::Identity),
         Record::Transaction(_) => Some(EntityKind::Transaction),
+        Record::Investment(_) => Some(EntityKind::Investment),
+        Record::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
+        Record::Loan(_) => Some(EntityKind::Loan),
         Record::Credentials(..)
         | Record::Execution(_)
         | Record::ConnectToken(_)

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Object, Result};
 use entity::{consent, kind::Product};
+use serde_json::Value;
 
 use super::{
     super::{
@@ -10,6 +11,7 @@ use super::{
         rows::Plain,
         scalar::{DateTime, Id},
     },
+    document::words,
     item::Item,
     product::ProductType,
 };
@@ -42,6 +44,19 @@ impl Consent {
             .collect()
     }
 
+    /// What it allows, by regulated codes; null outside of Open Finance.
+    async fn open_finance_permissions_granted(&self) -> Option<Vec<OpenFinancePermission>> {
+        let granted = |code: &str| code.parse().unwrap_or(OpenFinancePermission::Unknown);
+        let codes = self.0.permissions.as_ref()?.as_array()?.iter();
+        Some(codes.filter_map(Value::as_str).map(granted).collect())
+    }
+
+    /// `openFinancePermissionsGranted` as the codes themselves.
+    async fn open_finance_permissions_granted_raw(&self) -> Option<Vec<&str>> {
+        let codes = self.0.permissions.as_ref()?.as_array()?.iter();
+        Some(codes.filter_map(Value::as_str).collect())
+    }
+
     /// When it was given.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
@@ -57,6 +72,46 @@ impl Consent {
         self.0.revoked_at.map(DateTime)
     }
 }
+
+words!(
+    /// What a consent through Open Finance allows.
+    OpenFinancePermission {
+        /// All about the holder.
+        RegistrationAll,
+        /// Who the holder is.
+        RegistrationIdentifications,
+        /// What the holder does, earns and owns.
+        RegistrationQualifications,
+        /// What else the holder has at the institution.
+        RegistrationFinancialRelations,
+        /// All about accounts.
+        AccountsAll,
+        /// Which accounts there are.
+        AccountsList,
+        /// What is on accounts.
+        AccountsBalances,
+        /// How far accounts may be overdrawn.
+        AccountsLimits,
+        /// Movements of accounts.
+        AccountsTransactions,
+        /// All about cards.
+        CreditCardsAll,
+        /// Which cards there are.
+        CreditCardsList,
+        /// Limits of cards.
+        CreditCardsLimits,
+        /// Movements of cards.
+        CreditCardsTransactions,
+        /// Bills of cards.
+        CreditCardsBills,
+        /// Loans and financing.
+        CreditOperationsAll,
+        /// Positions and their movements.
+        InvestmentsAll,
+        /// Foreign exchange.
+        ExchangesAll,
+    }
+);
 
 impl From<consent::Model> for Consent {
     fn from(row: consent::Model) -> Self {

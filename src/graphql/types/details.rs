@@ -1,34 +1,12 @@
 //! What only bank accounts, or only cards, have: read from what the connector said, field by field.
 
-use async_graphql::{Enum, Object};
+use async_graphql::Object;
 use serde_json::Value;
 
-use super::super::scalar::{Date, Decimal};
-
-fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name).and_then(Value::as_str)
-}
-
-fn decimal(object: &Value, name: &str) -> Option<Decimal> {
-    match object.get(name)? {
-        Value::String(text) => text.parse().ok().map(Decimal),
-        Value::Number(number) => number.to_string().parse().ok().map(Decimal),
-        _ => None,
-    }
-}
-
-fn flag(object: &Value, name: &str) -> Option<bool> {
-    object.get(name).and_then(Value::as_bool)
-}
-
-fn day(object: &Value, name: &str) -> Option<Date> {
-    text(object, name)?.get(..10)?.parse().ok().map(Date)
-}
-
-fn list_of<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    let rows = object.get(name).and_then(Value::as_array);
-    rows.into_iter().flatten()
-}
+use super::{
+    super::scalar::{Date, Decimal},
+    document::{day, decimal, flag, list_of, text, word, words},
+};
 
 /// What only BANK accounts have. What the institution does not tell is null.
 pub struct BankData<'a>(pub &'a Value);
@@ -228,21 +206,22 @@ impl CreditData<'_> {
 
     /// Whether the card can be used.
     async fn status(&self) -> Option<CreditCardStatus> {
-        Some(match text(self.0, "status")? {
-            "ACTIVE" => CreditCardStatus::Active,
-            "BLOCKED" => CreditCardStatus::Blocked,
-            "CANCELLED" => CreditCardStatus::Cancelled,
-            _ => CreditCardStatus::Unknown,
-        })
+        word(self.0, "status")
+    }
+
+    /// `status` in the institution's word.
+    async fn status_raw(&self) -> Option<&str> {
+        text(self.0, "status")
     }
 
     /// Whose card it is.
     async fn holder_type(&self) -> Option<CreditCardHolderType> {
-        Some(match text(self.0, "holderType")? {
-            "MAIN" => CreditCardHolderType::Main,
-            "ADDITIONAL" => CreditCardHolderType::Additional,
-            _ => CreditCardHolderType::Unknown,
-        })
+        word(self.0, "holderType")
+    }
+
+    /// `holderType` in the institution's word.
+    async fn holder_type_raw(&self) -> Option<&str> {
+        text(self.0, "holderType")
     }
 
     /// Further cards of the same account.
@@ -260,29 +239,27 @@ impl CreditData<'_> {
     }
 }
 
-/// Whether a card can be used.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreditCardStatus {
-    /// It can.
-    Active,
-    /// Not at present.
-    Blocked,
-    /// Never again.
-    Cancelled,
-    /// A status that the institution names differently.
-    Unknown,
-}
+words!(
+    /// Whether a card can be used.
+    CreditCardStatus {
+        /// It can.
+        Active,
+        /// Not at present.
+        Blocked,
+        /// Never again.
+        Cancelled,
+    }
+);
 
-/// Whose card it is.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreditCardHolderType {
-    /// The account holder's.
-    Main,
-    /// Somebody's with the holder's permission.
-    Additional,
-    /// A kind that the institution names differently.
-    Unknown,
-}
+words!(
+    /// Whose card it is.
+    CreditCardHolderType {
+        /// The account holder's.
+        Main,
+        /// Somebody's with the holder's permission.
+        Additional,
+    }
+);
 
 /// A further card.
 pub struct AdditionalCard<'a>(&'a Value);

@@ -113,6 +113,12 @@ pub enum EntityKind {
     Transaction,
     /// An `Identity`.
     Identity,
+    /// An `Investment`.
+    Investment,
+    /// An `InvestmentTransaction`.
+    InvestmentTransaction,
+    /// A `Loan`.
+    Loan,
 }
 
 /// What became of an entity.

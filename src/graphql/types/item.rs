@@ -20,6 +20,8 @@ use super::{
     consent::ConsentConnection,
     execution::ExecutionConnection,
     identity::Identity,
+    investment::{self, InvestmentConnection, InvestmentType},
+    loan::{self, LoanConnection, LoanKind},
     product::ProductType,
     transaction::{self, TransactionConnection, TransactionFilter},
     webhook::{self, DeliveryConnection, DeliveryStatus},
@@ -208,6 +210,52 @@ impl Item {
             before,
         };
         transaction::list(ctx, Parent::Item, self.0.id, arguments, filter).await
+    }
+
+    /// Its positions, oldest first, those included that the institution no longer shows (`closedAt`). At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn investments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(name = "type", desc = "Only positions of this family.")] kind: Option<
+            InvestmentType,
+        >,
+    ) -> Result<InvestmentConnection> {
+        ctx.principal()?.require_api_key("read investments")?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        investment::list(ctx, self.0.id, arguments, kind).await
+    }
+
+    /// Its loans, oldest first, those included that the institution no longer shows (`closedAt`). At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn loans(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only loans of this family.")] kind: Option<LoanKind>,
+    ) -> Result<LoanConnection> {
+        ctx.principal()?.require_api_key("read loans")?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        loan::list(ctx, self.0.id, arguments, kind).await
     }
 
     /// Who the holder is; null until it has been collected, and when the institution does not tell. FORBIDDEN to connect tokens.

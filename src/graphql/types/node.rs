@@ -17,7 +17,9 @@ use super::{
     consent::Consent,
     event::Event,
     identity::Identity,
+    investment::{Investment, InvestmentTransaction},
     item::Item,
+    loan::Loan,
     transaction::Transaction,
     webhook::{Delivery, Webhook},
 };
@@ -29,7 +31,7 @@ use crate::{
     error::{Error, Result as OwnResult},
     event::log,
     item,
-    product::list,
+    product::{investment, list, loan},
     webhook,
 };
 
@@ -49,6 +51,12 @@ pub enum Node {
     Identity(Identity),
     /// What a user allowed.
     Consent(Consent),
+    /// A position.
+    Investment(Investment),
+    /// A movement of a position.
+    InvestmentTransaction(InvestmentTransaction),
+    /// A loan.
+    Loan(Loan),
     /// What happened.
     Event(Event),
     /// An endpoint.
@@ -68,6 +76,9 @@ impl Node {
             Self::Transaction(_) => Some(EntityKind::Transaction),
             Self::Identity(_) => Some(EntityKind::Identity),
             Self::Consent(_) => Some(EntityKind::Consent),
+            Self::Investment(_) => Some(EntityKind::Investment),
+            Self::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
+            Self::Loan(_) => Some(EntityKind::Loan),
             Self::Connector(_)
             | Self::Event(_)
             | Self::Webhook(_)
@@ -160,6 +171,18 @@ pub async fn of_table(
         "consent" => {
             let found = list::consents_by_id(app, principal, ids).await?;
             each(found, |row| Node::Consent(row.into()))
+        }
+        "investment" => {
+            let found = investment::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Investment(row.into()))
+        }
+        "investment_transaction" => {
+            let found = investment::transactions_by_id(app, principal, ids).await?;
+            each(found, |row| Node::InvestmentTransaction(row.into()))
+        }
+        "loan" => {
+            let found = loan::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Loan(row.into()))
         }
         "event" => {
             let found = log::by_id(app, principal.application, ids).await?;

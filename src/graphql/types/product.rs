@@ -16,7 +16,7 @@ pub enum ProductType {
     PaymentData,
     /// Positions at a broker or bank.
     Investments,
-    /// Movements of positions.
+    /// Movements of positions. Needs INVESTMENTS beside it.
     InvestmentsTransactions,
     /// Who the holder is.
     Identity,

@@ -156,7 +156,7 @@ async fn see(connector: &dyn Connector, user: &str, today: NaiveDate, window: Wi
                 }
                 Batch::Covered(coverage) => seen.covered.push(coverage),
                 Batch::Identity(identity) => seen.identity = *identity,
-                Batch::Warning(warning) => panic!("{warning:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }

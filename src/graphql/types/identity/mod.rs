@@ -1,0 +1,235 @@
+//! Who holders are: what persons and companies have in common here, the rest in a file each.
+
+mod company;
+mod person;
+mod relationship;
+
+use async_graphql::{Context, Object, Result};
+use entity::identity;
+use serde_json::Value;
+
+use self::{
+    company::{BusinessDocument, Party},
+    person::{MaritalStatus, Nationality, OtherDocument, Passport, Relation, Sex},
+    relationship::{FinancialRelationships, Qualifications},
+};
+use super::{
+    super::{
+        loader,
+        scalar::{Date, DateTime, Decimal, Id},
+    },
+    document::{document, text},
+    item::Item,
+};
+use crate::error::Error;
+
+document!(
+    /// Who the holder of an Item is, a person or a company, as the institution knows them. What it does not tell is null or empty.
+    Identity of identity::Model {
+        /// The name that a person goes by.
+        social_name: Option<&str> = text("socialName"),
+        /// How much risk the holder takes, in the institution's words: `Conservative`, `Moderate`, `Aggressive`.
+        investor_profile: Option<&str> = text("investorProfile"),
+        /// An acquirer's code of the holder's shop.
+        establishment_code: Option<&str> = text("establishmentCode"),
+        /// An acquirer's name of the holder's shop.
+        establishment_name: Option<&str> = text("establishmentName"),
+        /// Sex of a person.
+        sex: Option<Sex> = word("sex"),
+        /// `sex` in the institution's word.
+        sex_raw: Option<&str> = text("sex"),
+        /// Whether a person is married.
+        marital_status: Option<MaritalStatus<'_>> = object("maritalStatus"),
+        /// Where a person is a citizen.
+        nationality: Option<Nationality<'_>> = object("nationality"),
+        /// Relatives of a person.
+        relations: Vec<Relation<'_>> = list("relations"),
+        /// Further documents of a person.
+        other_documents: Vec<OtherDocument<'_>> = list("otherDocuments"),
+        /// Passport of a person.
+        passport: Option<Passport<'_>> = object("passport"),
+        /// Day on which a company was founded.
+        incorporation_date: Option<Date> = day("incorporationDate"),
+        /// Who owns or runs a company.
+        parties: Vec<Party<'_>> = list("parties"),
+        /// Documents of a company abroad.
+        business_other_documents: Vec<BusinessDocument<'_>> = list("businessOtherDocuments"),
+        /// Tax numbers (CNPJ) of the institutions that hold this record.
+        companies_cnpj: Vec<&str> = texts("companiesCnpj"),
+        /// What the holder does, earns and owns.
+        qualifications: Option<Qualifications<'_>> = object("qualifications"),
+        /// What else the holder has at the institution.
+        financial_relationships: Option<FinancialRelationships<'_>> = object("financialRelationships"),
+        /// Postal addresses.
+        addresses: Vec<Address<'_>> = list("addresses"),
+        /// Telephone numbers.
+        phone_numbers: Vec<PhoneNumber<'_>> = list("phoneNumbers"),
+        /// Addresses of electronic mail.
+        emails: Vec<Email<'_>> = list("emails"),
+    } and {
+        /// Identity.
+        pub async fn id(&self) -> Id {
+            Id::Row(self.0.id)
+        }
+
+        /// The Item it was collected through.
+        async fn item(&self, ctx: &Context<'_>) -> Result<Item> {
+            let item = loader::item(ctx, self.0.item_id).await?;
+            Ok(Item::from(item.ok_or(Error::NotFound { what: "item" })?))
+        }
+
+        /// Full name of the person.
+        async fn full_name(&self) -> Option<&str> {
+            self.0.full_name.as_deref()
+        }
+
+        /// Name of the company.
+        async fn company_name(&self) -> Option<&str> {
+            self.0.company_name.as_deref()
+        }
+
+        /// Number of the tax or identity document.
+        async fn document(&self) -> Option<&str> {
+            self.0.document.as_deref()
+        }
+
+        /// Kind of `document`, such as `CPF` or `CNPJ`.
+        async fn document_type(&self) -> Option<&str> {
+            self.0.document_type.as_deref()
+        }
+
+        /// Tax number of the company.
+        async fn tax_number(&self) -> Option<&str> {
+            self.0.tax_number.as_deref()
+        }
+
+        /// Day of birth.
+        async fn birth_date(&self) -> Option<Date> {
+            self.0.birth_date.map(Date)
+        }
+
+        /// Occupation.
+        async fn job_title(&self) -> Option<&str> {
+            self.0.job_title.as_deref()
+        }
+
+        /// When it was first seen.
+        async fn created_at(&self) -> DateTime {
+            DateTime(self.0.created_at)
+        }
+
+        /// When it last changed.
+        async fn updated_at(&self) -> DateTime {
+            DateTime(self.0.updated_at)
+        }
+    }
+);
+
+document!(
+    /// A postal address. What the institution does not tell is null.
+    Address {
+        /// All of it in one line.
+        full_address: Option<&str> = text("fullAddress"),
+        /// Street and number.
+        primary_address: Option<&str> = text("primaryAddress"),
+        /// District.
+        district: Option<&str> = text("district"),
+        /// City.
+        city: Option<&str> = text("city"),
+        /// Code of the city at the institute of statistics (IBGE).
+        ibge_town_code: Option<&str> = text("ibgeTownCode"),
+        /// State or province.
+        state: Option<&str> = text("state"),
+        /// Postal code, as the institution writes it.
+        postal_code: Option<&str> = text("postalCode"),
+        /// Country, as the institution writes it.
+        country: Option<&str> = text("country"),
+        /// ISO 3166 alpha-3 code of the country.
+        country_code: Option<&str> = text("countryCode"),
+        /// What it is used for, in the institution's words, such as `Personal` or `Work`.
+        #[graphql(name = "type")]
+        kind: Option<&str> = text("type"),
+        /// Whatever else the institution notes.
+        additional_info: Option<&str> = text("additionalInfo"),
+        /// Where that is.
+        geographic_coordinates: Option<GeographicCoordinates<'_>> = object("geographicCoordinates"),
+    }
+);
+
+document!(
+    /// A place on the globe. What the institution does not tell is null.
+    GeographicCoordinates {
+        /// Degrees north of the equator; negative to the south.
+        latitude: Option<Decimal> = decimal("latitude"),
+        /// Degrees east of Greenwich; negative to the west.
+        longitude: Option<Decimal> = decimal("longitude"),
+    }
+);
+
+/// A telephone number.
+pub struct PhoneNumber<'a>(&'a Value);
+
+impl<'a> From<&'a Value> for PhoneNumber<'a> {
+    fn from(document: &'a Value) -> Self {
+        Self(document)
+    }
+}
+
+/// A telephone number.
+#[Object]
+impl PhoneNumber<'_> {
+    /// What it is used for, in the institution's words, such as `Personal`; null when it does not tell.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> Option<&str> {
+        text(self.0, "kind")
+    }
+
+    /// The number, as the institution writes it.
+    async fn value(&self) -> &str {
+        text(self.0, "value").unwrap_or_default()
+    }
+
+    /// Code of its country, such as `55`; null when the institution does not tell it apart.
+    async fn country_calling_code(&self) -> Option<&str> {
+        text(self.0, "countryCallingCode")
+    }
+
+    /// Code of its area, such as `11`; null when the institution does not tell it apart.
+    async fn area_code(&self) -> Option<&str> {
+        text(self.0, "areaCode")
+    }
+
+    /// Extension; null when there is none.
+    async fn extension(&self) -> Option<&str> {
+        text(self.0, "extension")
+    }
+
+    /// Whatever else the institution notes; null when that is nothing.
+    async fn additional_info(&self) -> Option<&str> {
+        text(self.0, "additionalInfo")
+    }
+}
+
+/// An address of electronic mail.
+pub struct Email<'a>(&'a Value);
+
+impl<'a> From<&'a Value> for Email<'a> {
+    fn from(document: &'a Value) -> Self {
+        Self(document)
+    }
+}
+
+/// An address of electronic mail.
+#[Object]
+impl Email<'_> {
+    /// What it is used for, in the institution's words, such as `Personal` or `Work`; null when it does not tell.
+    #[graphql(name = "type")]
+    async fn kind(&self) -> Option<&str> {
+        text(self.0, "kind")
+    }
+
+    /// The address.
+    async fn value(&self) -> &str {
+        text(self.0, "value").unwrap_or_default()
+    }
+}
