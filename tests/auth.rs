@@ -27,7 +27,8 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$webhook`, `$delivery` and `$event` are the owner's.
+/// token of another Item get. `$item`, `$account`, `$row`, `$investment`, `$loan`, `$webhook`,
+/// `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
 struct Row(&'static str, &'static str, Gets, Gets, Gets);
@@ -162,6 +163,27 @@ const TABLE: &[Row] = &[
     Row(
         "Query.transaction",
         "{ transaction(id: \"$row\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$investment\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.investment",
+        "{ investment(id: \"$investment\") { id transactions { nodes { id } } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.loan",
+        "{ loan(id: \"$loan\") { id } }",
         Nothing,
         FORBIDDEN,
         FORBIDDEN,
@@ -519,8 +541,11 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
     on_both_engines(|test| async move {
         let item = test.connected().await;
         let another = test.connect("0", &[("user", "user-ok-two-checking-accounts"), ("password", "password-ok")]).await;
+        let invested = test.connect("2", &[("user", "user-ok"), ("password", "password-ok")]).await;
         test.data("mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }", json!({})).await;
         test.settle().await;
+        let shown = "query($id: ID!) { item(id: $id) { investments { nodes { id } } loans { nodes { id } } } }";
+        let shown = test.data(shown, json!({ "id": invested })).await;
         let data = test
             .data(
                 "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } } } } \
@@ -533,6 +558,8 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$item", item),
             ("$account", id_at(&data, "/item/accounts/nodes/0/id")),
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
+            ("$investment", id_at(&shown, "/item/investments/nodes/0/id")),
+            ("$loan", id_at(&shown, "/item/loans/nodes/0/id")),
             ("$webhook", id_at(&data, "/webhooks/nodes/0/id")),
             ("$delivery", id_at(&data, "/webhooks/nodes/0/deliveries/nodes/0/id")),
             ("$event", id_at(&data, "/events/nodes/0/id")),

@@ -56,7 +56,7 @@ async fn connect_token(test: &TestApp, user: Option<&str>, item: Option<Uuid>) -
 }
 
 /// A selection of every field of a type that has no arguments, relations with an id of their own cut to it.
-fn selection(schema: &Schema, name: &str, depth: usize) -> String {
+pub fn selection(schema: &Schema, name: &str, depth: usize) -> String {
     let fields = schema.fields(name).into_iter().filter_map(|(field, of)| {
         if schema.is_leaf(&of) {
             return Some(field);
@@ -70,10 +70,12 @@ fn selection(schema: &Schema, name: &str, depth: usize) -> String {
     fields.collect::<Vec<_>>().join(" ")
 }
 
-struct Schema(Vec<async_graphql_parser::types::TypeDefinition>);
+/// The public schema, type by type.
+pub struct Schema(Vec<async_graphql_parser::types::TypeDefinition>);
 
 impl Schema {
-    fn read() -> Self {
+    /// The schema of this binary.
+    pub fn read() -> Self {
         let document = async_graphql_parser::parse_schema(graphql::sdl()).expect("the schema");
         let definitions = document.definitions.into_iter();
         Self(

@@ -376,6 +376,8 @@ async fn a_connect_token_reads_its_items_and_nothing_else() {
             "transaction(id: $row) { id }",
             "events { nodes { id } }",
             "item(id: $item) { transactions { nodes { id } } }",
+            "item(id: $item) { investments { nodes { id } } }",
+            "item(id: $item) { loans { nodes { id } } }",
             "item(id: $item) { identity { id } }",
             "item(id: $item) { consents { nodes { id } } }",
             "item(id: $item) { accounts { nodes { item { id } } } }",

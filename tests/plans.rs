@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::support::{START, TestApp, operator, postgres_url, settings};
 
 /// Tables that grow with what a Ponte has to do.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 11] = [
     "item",
     "execution",
     "event",
@@ -30,6 +30,9 @@ const LARGE: [&str; 8] = [
     "delivery",
     "account",
     "account_transaction",
+    "investment",
+    "investment_transaction",
+    "loan",
     "data_key",
 ];
 
@@ -113,6 +116,11 @@ async fn work(test: &TestApp, id: Uuid) {
     .await
     .expect("a webhook");
     test.connected().await;
+    let invested = test
+        .connect("2", &[("user", "user-ok"), ("password", "password-ok")])
+        .await;
+    test.settle().await;
+    test.updated(invested, &[]).await;
     test.updated(id, &[]).await;
     test.advance(Duration::from_hours(9));
     for _ in 0..3 {
@@ -139,6 +147,14 @@ async fn work(test: &TestApp, id: Uuid) {
         events(first: 20) { nodes { id payload } } ofItem: events(first: 20, filter: { itemId: $id }) { nodes { id } } \
         changes(first: 20) { nodes { cursor } } node(id: $id) { id } webhooks { nodes { id deliveries(first: 5) { nodes { id } } } } }";
     test.data(all, json!({ "id": id })).await;
+    let whole = "query($id: ID!) { item(id: $id) { investments(first: 20, type: EQUITY) { totalCount nodes { id \
+        transactions(first: 10, filter: { from: \"2026-01-01\", type: BUY }) { totalCount nodes { id investment { id } } } } } loans(kind: LOAN) { totalCount nodes { id } } } }";
+    let data = test.data(whole, json!({ "id": invested })).await;
+    for kind in ["investment", "loan"] {
+        let node = &data["item"][format!("{kind}s")]["nodes"][0]["id"];
+        let one = format!("{{ {kind}(id: {node}) {{ id }} node(id: {node}) {{ id }} }}");
+        test.data(&one, json!({})).await;
+    }
     let scope = event::feed::Scope::of(&test.principal, Some(id), None);
     event::log::after(&app.db, &scope, &event::log::Filter::default(), 1, 100)
         .await
@@ -180,6 +196,21 @@ async fn fill(test: &TestApp, other: Uuid) {
              amount_units, amount_nanos, currency_code, kind, status, created_at, updated_at) \
              SELECT md5('row' || n)::uuid, {application}, md5('item' || n)::uuid, md5('account' || n)::uuid, 'r', 'x'::bytea, {now}, \
              date '2026-01-01', 'x', 'x', -1, 0, 'BRL', 'DEBIT', 'POSTED', {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO investment (id, application_id, item_id, key, digest, kind, balance_units, balance_nanos, currency_code, details, created_at, updated_at) \
+             SELECT md5('investment' || n)::uuid, {application}, md5('item' || n)::uuid, 'k', 'x'::bytea, 'EQUITY', 1, 0, 'BRL', '{{}}', \
+             {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO investment_transaction (id, application_id, item_id, investment_id, key, digest, kind, date, details, created_at, updated_at) \
+             SELECT md5('movement' || n)::uuid, {application}, md5('item' || n)::uuid, md5('investment' || n)::uuid, 'k', 'x'::bytea, 'BUY', \
+             date '2026-01-01', '{{}}', {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO loan (id, application_id, item_id, key, digest, kind, currency_code, details, created_at, updated_at) \
+             SELECT md5('loan' || n)::uuid, {application}, md5('item' || n)::uuid, 'k', 'x'::bytea, 'LOAN', 'BRL', '{{}}', \
+             {now}, {now} FROM generate_series(1, {ROWS}) n"
         ),
         format!(
             "INSERT INTO delivery (id, application_id, event_id, item_id, position, target, url, status, attempts, epoch, created_at, updated_at) \

@@ -1,6 +1,7 @@
 //! What an institution shows whole: positions and their movements, loans, holders; and what a user allowed.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,9 +23,12 @@ use sea_orm::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{
-    TestApp, api_key, create_application,
-    scripted::{Bank, investment, loan, movement, scripted_as},
+use crate::{
+    client_user::{Schema, selection},
+    support::{
+        TestApp, api_key, create_application,
+        scripted::{Bank, investment, loan, movement, scripted_as},
+    },
 };
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
@@ -306,8 +310,8 @@ async fn movements_are_merged_inside_of_the_window_that_was_read() {
         );
         assert_eq!(
             days(&it.investments().await[0]),
-            ["2026-01-10"],
-            "what is gone inside of the window goes"
+            ["2026-03-15", "2026-01-10"],
+            "what is older than the window stays, whatever the bank shows"
         );
     }
 }
@@ -676,6 +680,172 @@ async fn a_consent_through_open_finance_names_what_it_allows() {
         assert_eq!(
             it.test.code(document, json!({ "input": input })).await,
             "INVALID_INPUT"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_contains_positions_their_movements_and_loans_each_once() {
+    for engine in ENGINES {
+        let it = Whole::over(engine, |bank| {
+            bank.investments = (0..5).map(|n| investment(&format!("p{n}"), n)).collect();
+            bank.movements = (1..=9)
+                .map(|n| ("p3", movement(None, &format!("2026-02-0{n}"), "BUY", n)))
+                .collect();
+            bank.loans = (0..3)
+                .map(|n| loan(&format!("l{n}"), "LOAN", "1.00"))
+                .collect();
+        })
+        .await;
+        let document =
+            "mutation($input: UpdateItemInput!) { updateItem(input: $input) { item { id } } }";
+        it.test
+            .data(
+                document,
+                json!({ "input": { "itemId": it.item, "clientUserId": "ana" } }),
+            )
+            .await;
+        it.test.settle().await;
+        for first in [2, 500] {
+            let (mut found, mut after) = (Vec::new(), Value::Null);
+            loop {
+                let document = "query($first: Int, $after: String) { exportClientUser(clientUserId: \"ana\", first: $first, after: $after) { cursor \
+                    records { __typename ... on Investment { id } ... on InvestmentTransaction { id } ... on Loan { id } } } }";
+                let data = it
+                    .test
+                    .data(document, json!({ "first": first, "after": after }))
+                    .await;
+                let page = &data["exportClientUser"];
+                let records = page["records"].as_array().expect("records").iter();
+                found.extend(
+                    records
+                        .filter(|one| one.get("id").is_some())
+                        .map(ToString::to_string),
+                );
+                after = page["cursor"].clone();
+                if after.is_null() {
+                    break;
+                }
+            }
+            let of = |kind: &str| {
+                found
+                    .iter()
+                    .filter(|one| one.contains(&format!("\"{kind}\"")))
+                    .count()
+            };
+            assert_eq!(
+                (of("Investment"), of("InvestmentTransaction"), of("Loan")),
+                (5, 9, 3)
+            );
+            assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 17);
+        }
+    }
+}
+
+/// Which fields of an answer have a value somewhere.
+fn values(value: &Value, path: &str, found: &mut BTreeMap<String, bool>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                values(value, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(values_of) => {
+            *found.entry(path.to_owned()).or_default() |= !values_of.is_empty();
+            for value in values_of {
+                values(value, path, found);
+            }
+        }
+        _ => *found.entry(path.to_owned()).or_default() |= !value.is_null(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_shows_nearly_every_field_of_what_it_shows_whole() {
+    let test = TestApp::start(Engine::Sqlite).await;
+    let login = [("user", "user-ok"), ("password", "password-ok")];
+    let mut items = Vec::new();
+    for connector in ["2", "8", "16", "20"] {
+        items.push(test.connect(connector, &login).await);
+    }
+    test.settle().await;
+    let schema = Schema::read();
+    let [position, row, loan, identity] =
+        ["Investment", "InvestmentTransaction", "Loan", "Identity"]
+            .map(|name| selection(&schema, name, 0));
+    let mut found = BTreeMap::new();
+    for item in items {
+        for fields in [
+            format!(
+                "investments(first: 200) {{ nodes {{ {position} transactions(first: 500) {{ nodes {{ {row} }} }} }} }}"
+            ),
+            format!("loans {{ nodes {{ {loan} }} }}"),
+            format!("identity {{ {identity} }}"),
+        ] {
+            let document = format!("query($id: ID!) {{ item(id: $id) {{ {fields} }} }}");
+            let data = test.data(&document, json!({ "id": item })).await;
+            values(&data["item"], "item", &mut found);
+        }
+    }
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|(_, there)| !**there)
+        .map(|(path, _)| path)
+        .collect();
+    println!(
+        "{} of {} fields have no value anywhere: {missing:#?}",
+        missing.len(),
+        found.len()
+    );
+    assert!(found.len() > 250, "{}", found.len());
+    assert!(missing.len() * 20 < found.len(), "{missing:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_item_with_everything_is_read_again_without_a_change() {
+    for engine in ENGINES {
+        let test = TestApp::start(engine).await;
+        let item = test
+            .connect("2", &[("user", "user-ok"), ("password", "password-ok")])
+            .await;
+        test.settle().await;
+        let shown = test.item(item).await;
+        assert_eq!(
+            (&shown["status"], &shown["executionStatus"]),
+            (&json!("UPDATED"), &json!("SUCCESS"))
+        );
+        let rows = "query($id: ID!) { item(id: $id) { investments(first: 200) { totalCount nodes { id updatedAt closedAt transactions(first: 500) { totalCount nodes { id updatedAt } } } } \
+            loans { nodes { id updatedAt kind } } } }";
+        let before = test.data(rows, json!({ "id": item })).await;
+        let movements: u64 = before["item"]["investments"]["nodes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|one| one["transactions"]["totalCount"].as_u64())
+            .sum();
+        assert!(movements > 100, "{movements}");
+        test.advance(Duration::from_mins(1));
+        test.updated(item, &[]).await;
+        assert_eq!(test.data(rows, json!({ "id": item })).await, before);
+        // Half a year later deposits have ended, others have begun, and everything has moved on.
+        test.advance(Duration::from_hours(24 * 180));
+        test.updated(item, &[]).await;
+        let after = test.data(rows, json!({ "id": item })).await;
+        let closed = |data: &Value| {
+            let nodes = data["item"]["investments"]["nodes"]
+                .as_array()
+                .expect("a list");
+            nodes
+                .iter()
+                .filter(|one| !one["closedAt"].is_null())
+                .count()
+        };
+        assert_eq!((closed(&before), closed(&after)), (0, 1));
+        assert_eq!(
+            after["item"]["investments"]["totalCount"].as_u64(),
+            before["item"]["investments"]["totalCount"]
+                .as_u64()
+                .map(|n| n + 1)
         );
     }
 }
