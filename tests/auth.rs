@@ -27,7 +27,7 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$webhook`, `$delivery` and `$event` are the owner's.
+/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$webhook`, `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
 struct Row(&'static str, &'static str, Gets, Gets, Gets);
@@ -167,6 +167,41 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Query.categories",
+        "{ categories { nodes { id description } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.category",
+        "{ category(id: \"05080000\") { id parent { id } children { id } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"05080000\") { id } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$rule\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.categoryRules",
+        "{ categoryRules { nodes { id } } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Query.webhooks",
         "{ webhooks { nodes { id } } }",
         Nothing,
@@ -246,6 +281,27 @@ const TABLE: &[Row] = &[
     Row(
         "Mutation.disableItemAutoSync",
         "mutation { disableItemAutoSync(input: { itemId: \"$item\" }) { item { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.updateTransaction",
+        "mutation { updateTransaction(input: { transactionId: \"$row\", categoryId: \"05080000\" }) { transaction { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.createCategoryRule",
+        "mutation { createCategoryRule(input: { description: \"x\", categoryId: \"05080000\" }) { categoryRule { id } } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.deleteCategoryRule",
+        "mutation { deleteCategoryRule(input: { categoryRuleId: \"$rule\" }) { deletedCategoryRuleId } }",
         NOT_FOUND,
         FORBIDDEN,
         FORBIDDEN,
@@ -471,11 +527,12 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
         let item = test.connected().await;
         let another = test.connect("0", &[("user", "user-ok-two-checking-accounts"), ("password", "password-ok")]).await;
         test.data("mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }", json!({})).await;
+        test.data("mutation { createCategoryRule(input: { description: \"padaria\", categoryId: \"11010000\" }) { categoryRule { id } } }", json!({})).await;
         test.settle().await;
         let data = test
             .data(
                 "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } } } } \
-                   webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
+                   categoryRules { nodes { id } } webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
                 json!({ "id": item }),
             )
             .await;
@@ -484,6 +541,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$item", item),
             ("$account", id_at(&data, "/item/accounts/nodes/0/id")),
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
+            ("$rule", id_at(&data, "/categoryRules/nodes/0/id")),
             ("$webhook", id_at(&data, "/webhooks/nodes/0/id")),
             ("$delivery", id_at(&data, "/webhooks/nodes/0/deliveries/nodes/0/id")),
             ("$event", id_at(&data, "/events/nodes/0/id")),

@@ -29,9 +29,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "category",
+        &[
+            "app",
+            "audit",
+            "auth",
+            "clock",
+            "connector",
+            "db",
+            "error",
+            "event",
+            "item",
+            "money",
+            "product",
+        ],
+    ),
+    (
         "client_user",
         &[
-            "app", "audit", "auth", "clock", "db", "error", "event", "item", "product",
+            "app", "audit", "auth", "category", "clock", "db", "error", "event", "item", "product",
         ],
     ),
     (
@@ -53,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "app",
             "auth",
+            "category",
             "clock",
             "connector",
             "db",
@@ -89,6 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "app",
             "audit",
             "auth",
+            "category",
             "client_user",
             "clock",
             "connector",
@@ -123,6 +141,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "auth",
             "backup",
             "bus",
+            "category",
             "client_user",
             "clock",
             "config",

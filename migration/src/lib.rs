@@ -13,6 +13,7 @@ mod m20261126_000002_index_deliveries_without_items;
 mod m20261127_000001_add_auto_sync;
 mod m20261127_000003_create_secret_guesses;
 mod m20261127_000005_create_audit_and_erasures;
+mod m20261128_000002_add_categories;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000001_add_auto_sync::Migration),
             Box::new(m20261127_000003_create_secret_guesses::Migration),
             Box::new(m20261127_000005_create_audit_and_erasures::Migration),
+            Box::new(m20261128_000002_add_categories::Migration),
         ]
     }
 }

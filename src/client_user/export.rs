@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
-    account, audit_entry, connect_token, consent, event, execution, identity, item,
+    account, audit_entry, category_rule, connect_token, consent, event, execution, identity, item,
     kind::AuditAction,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -19,6 +19,7 @@ use crate::{
         list::{self as entries, AuditFilter},
     },
     auth::Principal,
+    category::rule,
     db::{
         page::{Key, Page, Slice},
         row::Row,
@@ -55,6 +56,8 @@ pub enum Record {
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
     ConnectToken(connect_token::Model),
+    /// What decides the categories of the user's movements.
+    CategoryRule(category_rule::Model),
     /// What happened.
     Event(Box<event::Model>),
     /// What was done.
@@ -70,7 +73,7 @@ pub struct Exported {
     pub next: Option<String>,
 }
 
-/// A kind of records, in the order of the walk.
+/// A kind of records. Their numbers are part of cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Section {
@@ -84,6 +87,7 @@ enum Section {
     ConnectTokens,
     Events,
     AuditEntries,
+    CategoryRules,
 }
 
 /// A place in the walk.
@@ -171,6 +175,7 @@ impl Walk<'_> {
         match place.section {
             Section::Items => self.next_item(place.item).await,
             Section::ConnectTokens => self.tokens(place, limit).await,
+            Section::CategoryRules => self.rules(place, limit).await,
             Section::Events => self.events(place, limit).await,
             Section::AuditEntries => self.entries(place, limit).await,
             _ => match self
@@ -288,13 +293,24 @@ impl Walk<'_> {
             .all(self.app.db.read())
             .await?;
         let full = rows.last().filter(|_| rows.len() >= limit);
-        let then = full.map_or(Place::of(Section::Events, place.item), |row| {
+        let then = full.map_or(Place::of(Section::CategoryRules, place.item), |row| {
             place.behind(Key::Id(row.id))
         });
         Ok((
             rows.into_iter().map(Record::ConnectToken).collect(),
             Some(then),
         ))
+    }
+
+    async fn rules(&self, place: Place, limit: usize) -> Result<Part> {
+        let slice = Slice {
+            after: place.key,
+            before: None,
+            limit,
+            backward: false,
+        };
+        let page = rule::list(self.app, self.principal, Some(self.user), slice).await?;
+        Ok(place.page(Some(page), Section::Events, Record::CategoryRule))
     }
 
     async fn events(&self, place: Place, limit: usize) -> Result<Part> {
@@ -339,7 +355,7 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
@@ -350,6 +366,7 @@ impl Section {
         Self::ConnectTokens,
         Self::Events,
         Self::AuditEntries,
+        Self::CategoryRules,
     ];
 }
 
@@ -418,7 +435,8 @@ impl Place {
                 | Section::Accounts
                 | Section::Executions
                 | Section::ConnectTokens
-                | Section::AuditEntries,
+                | Section::AuditEntries
+                | Section::CategoryRules,
                 16,
             ) => Some(Key::Id(Uuid::from_slice(rest).ok()?)),
             _ => return None,

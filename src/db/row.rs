@@ -3,9 +3,9 @@
 use chrono::NaiveDate;
 use entity::{
     kind::{
-        AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, ChangeAction,
-        DeliveryStatus, EntityKind, EventType, ExecutionStatus, TransactionStatus, TransactionType,
-        TriggeredBy, WebhookPayload,
+        AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, CategoryMatch,
+        CategorySource, ChangeAction, DeliveryStatus, EntityKind, EventType, ExecutionStatus,
+        TransactionStatus, TransactionType, TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -85,6 +85,8 @@ cells!(
     AuditAction,
     AuditActor,
     AutoSyncDrop,
+    CategoryMatch,
+    CategorySource,
     ChangeAction,
     DeliveryStatus,
     EntityKind,

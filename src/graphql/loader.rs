@@ -9,7 +9,10 @@ use std::{
     fmt,
     future::Future,
     hash::Hash,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_graphql::Context;
@@ -38,6 +41,9 @@ use crate::{
     product::list::{self, Movement, Parent, TransactionFilter},
     webhook as webhooks,
 };
+
+/// Most categories that one answer leads on to.
+const MOST_CATEGORIES: usize = 10_000;
 
 /// What a batch has found, and how many are still to fetch each value.
 struct Found<K, V> {
@@ -176,6 +182,7 @@ pub struct Loaders {
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    categories: AtomicUsize,
     shown: Arc<Shown>,
 }
 
@@ -198,6 +205,7 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            categories: AtomicUsize::new(0),
             shown,
         }
     }
@@ -212,6 +220,21 @@ pub fn show(ctx: &Context<'_>, kind: EntityKind, rows: usize) {
     if let Ok(principal) = ctx.principal() {
         loaders(ctx).shown.add(principal, kind, rows);
     }
+}
+
+/// Counts categories that the answer leads on to: their tree has ways up and down, and the shortest of documents could
+/// walk them for ever.
+pub fn count_categories(ctx: &Context<'_>, rows: usize) -> Result<()> {
+    let before = loaders(ctx).categories.fetch_add(rows, Ordering::Relaxed);
+    if before + rows > MOST_CATEGORIES {
+        return Err(Error::invalid(
+            "children",
+            format!(
+                "this asks for more than {MOST_CATEGORIES} categories; read the tree with categories()"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// An entity of a kind; API keys only.

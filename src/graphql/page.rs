@@ -35,6 +35,10 @@ pub enum List {
     Deliveries = 7,
     /// Entries of the audit log.
     AuditEntries = 8,
+    /// Categories.
+    Categories = 40,
+    /// Category rules.
+    CategoryRules = 41,
 }
 
 /// The cursor of a row.
@@ -66,14 +70,15 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::Consents
         | List::Webhooks
         | List::Deliveries
-        | List::AuditEntries => Ok(Key::Id(id(key)?)),
+        | List::AuditEntries
+        | List::CategoryRules => Ok(Key::Id(id(key)?)),
         List::Transactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;
             Ok(Key::Day(day, id(rest)?))
         }
-        List::Connectors => {
+        List::Connectors | List::Categories => {
             let position = key.try_into().map_err(|_| Error::BadCursor)?;
             Ok(Key::Position(i64::from_be_bytes(position)))
         }

@@ -10,6 +10,8 @@ use super::{
         account::Account,
         application::Viewer,
         audit::{self, AuditEntryConnection, AuditFilter},
+        category::{self, Category, CategoryConnection},
+        category_rule::{self, CategoryRuleConnection},
         client_user::{self, ClientUserExport},
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
@@ -20,7 +22,7 @@ use super::{
         webhook::{self, Webhook, WebhookConnection},
     },
 };
-use crate::{product::list, webhook as webhooks};
+use crate::{category as categories, product::list, webhook as webhooks};
 
 /// Root fields that read.
 pub struct Query;
@@ -28,7 +30,7 @@ pub struct Query;
 /// Everything that can be read. Nothing here changes anything.
 #[Object]
 impl Query {
-    /// Whatever has this id; null when you have no such thing. Connect tokens find connectors and their Items.
+    /// Whatever has this id; null when you have no such thing. Connect tokens find connectors, categories and their Items.
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -132,6 +134,40 @@ impl Query {
         principal.require_api_key("read transactions")?;
         let mut found = list::transactions_by_id(app, principal, &[id]).await?;
         Ok(found.remove(&id).map(Transaction))
+    }
+
+    /// The categories of transactions, by ascending id; with `parentId` only those that belong to one, one level below. At most 200 a page, 50 unless told; there are fewer than 200.
+    async fn categories(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only what belongs to this category.")] parent_id: Option<ID>,
+    ) -> Result<CategoryConnection> {
+        category::list(ctx, first, after, parent_id.as_ref())
+    }
+
+    /// A category; null when there is none with this id.
+    async fn category(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The category's id: eight digits.")] id: ID,
+    ) -> Result<Option<Category>> {
+        ctx.principal()?;
+        Ok(categories::find(&id).map(Category))
+    }
+
+    /// Your category rules, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn category_rules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those that are for this client user alone.")] client_user_id: Option<
+            String,
+        >,
+    ) -> Result<CategoryRuleConnection> {
+        category_rule::list(ctx, first, after, client_user_id.as_deref()).await
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use entity::{
     account, consent, identity,
-    kind::{AccountType, TransactionStatus, TransactionType},
+    kind::{AccountType, CategorySource, TransactionStatus, TransactionType},
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::text::fold;
 use crate::{
     app::App,
     auth::Principal,
+    category::Decided,
     clock::Timestamp,
     db::{
         page::{self, Conditions, Key, Page, Slice, Source},
@@ -197,6 +198,8 @@ pub struct Details {
     pub provider_id: Option<String>,
     /// The institution's code.
     pub provider_code: Option<String>,
+    /// What it was for.
+    pub category: Option<Decided>,
     /// First seen.
     pub created_at: Timestamp,
     /// Last change.
@@ -244,6 +247,10 @@ impl Row for Movement {
         "balance_nanos",
         "provider_id",
         "provider_code",
+        "user_category_id",
+        "rule_category_id",
+        "category_id",
+        "category_source",
         "created_at",
         "updated_at",
     ];
@@ -257,6 +264,7 @@ impl Row for Movement {
             balance: maybe_amount(cells)?,
             provider_id: cells.take()?,
             provider_code: cells.take()?,
+            category: decided(cells)?,
             created_at: cells.take()?,
             updated_at: cells.take()?,
         };
@@ -307,6 +315,13 @@ fn maybe_amount(cells: &mut Cells<'_>) -> Result<Option<Amount>> {
         (Some(units), Some(nanos)) => amount(units, nanos).map(Some),
         _ => Ok(None),
     }
+}
+
+fn decided(cells: &mut Cells<'_>) -> Result<Option<Decided>> {
+    let (user, rule): (Option<String>, Option<String>) = (cells.take()?, cells.take()?);
+    let (id, source): (Option<String>, Option<CategorySource>) = (cells.take()?, cells.take()?);
+    let other = id.as_deref().zip(source);
+    Ok(Decided::stored(user.as_deref(), rule.as_deref(), other))
 }
 
 /// Which transactions are wanted; everything given must hold.

@@ -52,13 +52,14 @@ pub async fn collect(
     if product == Product::Transactions {
         restart(app, execution.id).await?;
     }
+    let accounts = account::staged(app.db.read(), execution.id).await?;
     let mut staging = Staging {
         app,
         lease,
         execution,
-        stager: Stager::new(execution.id, connector.descriptor().source),
-        accounts: i32::try_from(account::staged(app.db.read(), execution.id).await?.len())
-            .map_err(Error::internal)?,
+        stager: Stager::new(execution.id, connector.descriptor().source)
+            .holding(account::holders(&accounts)),
+        accounts: i32::try_from(accounts.len()).map_err(Error::internal)?,
         rows: 0,
         covered: Vec::new(),
         warnings: Vec::new(),

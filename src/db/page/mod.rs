@@ -163,7 +163,7 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
@@ -173,6 +173,7 @@ const KINDS: [(&str, &str); 9] = [
     ("webhook", "1 = 1"),
     ("delivery", "1 = 1"),
     ("audit_entry", "1 = 1"),
+    ("category_rule", "1 = 1"),
 ];
 
 const OF_LIVING_ITEM: &str =

@@ -4,6 +4,8 @@ pub mod account;
 pub mod application;
 pub mod attempt;
 pub mod audit;
+pub mod category;
+pub mod category_rule;
 pub mod change;
 pub mod client_user;
 pub mod connector;

@@ -13,6 +13,7 @@ use super::{
         scalar::{Date, DateTime, Decimal, Id, uuid},
     },
     account::Account,
+    category::{Category, CategorySource},
 };
 use crate::{
     app::App,
@@ -100,6 +101,24 @@ impl Transaction {
         Ok(self.0.details()?.provider_code.as_deref())
     }
 
+    /// What it was for; null when nobody knows. The user's own choice goes before a rule of yours, and that before what the institution says and the classifier finds.
+    async fn category(&self) -> Result<Option<Category>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| Category(decided.category)))
+    }
+
+    /// The id of `category`; null when that is.
+    async fn category_id(&self) -> Result<Option<Id>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| Id::Word(decided.category.id)))
+    }
+
+    /// Who has decided `category`; null when that is.
+    async fn category_source(&self) -> Result<Option<CategorySource>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| decided.source.into()))
+    }
+
     /// When it was first seen. The key to use for reading what is new.
     async fn created_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.created_at))
@@ -112,7 +131,7 @@ impl Transaction {
 }
 
 impl Plain for Transaction {
-    fn write(&self, _: &App, field: &Field, json: &mut Json) -> Option<()> {
+    fn write(&self, app: &App, field: &Field, json: &mut Json) -> Option<()> {
         let row = &self.0;
         let details = || row.details().ok();
         match field.name.node.as_str() {
@@ -129,6 +148,18 @@ impl Plain for Transaction {
             "balance" => json.maybe(details()?.balance, Json::word),
             "providerId" => json.maybe(details()?.provider_id.as_deref(), Json::text),
             "providerCode" => json.maybe(details()?.provider_code.as_deref(), Json::text),
+            "category" => json.maybe(details()?.category, |json, decided| {
+                let category = Category(decided.category);
+                json.object(&category, app, &field.selection_set.node)
+            }),
+            "categoryId" => {
+                let id = details()?.category.map(|decided| decided.category.id);
+                json.maybe(id, Json::word)
+            }
+            "categorySource" => {
+                let source = details()?.category.map(|decided| decided.source.as_str());
+                json.maybe(source, Json::word)
+            }
             "createdAt" => json.word(details()?.created_at),
             "updatedAt" => json.word(details()?.updated_at),
             _ => None,
