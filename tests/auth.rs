@@ -167,6 +167,27 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Query.item",
+        "{ item(id: \"$item\") { transactionSummary(groupBy: [MONTH]) { rows { count } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { transactionSummary(groupBy: [MONTH]) { rows { count } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.transactionSummary",
+        "{ transactionSummary(itemIds: [\"$item\"], groupBy: [CATEGORY]) { rows { count } } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Query.categories",
         "{ categories { nodes { id description } } }",
         Answer,

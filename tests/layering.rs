@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("config", &["db"]),
     ("metrics", &[]),
-    ("db", &["clock", "connector", "error", "metrics"]),
+    ("db", &["clock", "connector", "error", "metrics", "money"]),
     ("vault", &["clock", "config", "db", "error"]),
     ("connector", &["clock", "error", "money"]),
     ("audit", &["app", "auth", "clock", "db", "error", "vault"]),

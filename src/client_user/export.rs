@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Result},
     event::{cursor, log},
     item::{check_client_user_id, held_parameters},
-    product::list::{self as products, Movement, Parent, TransactionFilter},
+    product::list::{self as products, Listed, Movement, Parent},
 };
 
 /// Parts that one page looks into. An Item has seven.
@@ -251,11 +251,13 @@ impl Walk<'_> {
                 (records.collect(), next(Section::Transactions))
             }
             Section::Transactions => {
-                let all = TransactionFilter::default();
-                let page =
-                    products::transactions(app, owner, Parent::Item, &ids, &all, true, slice)
-                        .await?
-                        .remove(&item.id);
+                let all = Listed {
+                    detailed: true,
+                    ..Listed::of(Parent::Item)
+                };
+                let page = products::transactions(app, owner, &all, &ids, slice)
+                    .await?
+                    .remove(&item.id);
                 place.page(page, Section::Executions, |row| {
                     Record::Transaction(Box::new(row))
                 })
@@ -403,13 +405,14 @@ impl Place {
         let mut bytes = vec![VERSION, self.section as u8];
         bytes.extend_from_slice(self.item.as_bytes());
         match self.key {
-            None => {}
             Some(Key::Id(id)) => bytes.extend_from_slice(id.as_bytes()),
             Some(Key::Day(day, id)) => {
                 bytes.extend_from_slice(&day.num_days_from_ce().to_be_bytes());
                 bytes.extend_from_slice(id.as_bytes());
             }
             Some(Key::Position(position)) => bytes.extend_from_slice(&position.to_be_bytes()),
+            // No section is walked by amount or instant.
+            None | Some(Key::Amount(..) | Key::At(..)) => {}
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }

@@ -38,7 +38,10 @@ use crate::{
     error::{Error, Result},
     event::log,
     item as items,
-    product::list::{self, Movement, Parent, TransactionFilter},
+    product::{
+        list::{self, Listed, Movement, Parent, TransactionFilter},
+        summary::{self, Row, Summing},
+    },
     webhook as webhooks,
 };
 
@@ -159,9 +162,6 @@ impl std::error::Error for Told {
     }
 }
 
-/// Of what, which, with their details or not, which part.
-type Transactions = (Parent, TransactionFilter, bool, Slice);
-
 /// Of what, how they stand, which part.
 type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
 
@@ -173,7 +173,7 @@ pub struct Loaders {
     identities: Batch<(), Uuid, identity::Model>,
     accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
-    transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
+    transactions_of: Batch<(Listed, Slice), Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
     deliveries_of: Batch<Deliveries, Uuid, Page<delivery::Model>>,
@@ -182,6 +182,7 @@ pub struct Loaders {
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    summaries: Batch<(Parent, Summing), Uuid, Vec<Row>>,
     categories: AtomicUsize,
     shown: Arc<Shown>,
 }
@@ -205,6 +206,7 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            summaries: Batch::new(turn),
             categories: AtomicUsize::new(0),
             shown,
         }
@@ -325,18 +327,15 @@ pub async fn consents_of(
 /// Transactions of an Item or account.
 pub async fn transactions_of(
     ctx: &Context<'_>,
-    parent: Parent,
+    listed: Listed,
     id: Uuid,
-    filter: TransactionFilter,
-    detailed: bool,
     slice: Slice,
 ) -> Result<Page<Movement>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |(parent, filter, detailed, slice): Transactions, ids: Vec<Uuid>| async move {
-        list::transactions(&app, owner, parent, &ids, &filter, detailed, slice).await
+    let load = move |(listed, slice): (Listed, Slice), ids: Vec<Uuid>| async move {
+        list::transactions(&app, owner, &listed, &ids, slice).await
     };
-    let arguments = (parent, filter, detailed, slice);
-    let page = loaders(ctx).transactions_of.load(arguments, id, load);
+    let page = loaders(ctx).transactions_of.load((listed, slice), id, load);
     let page = page.await?.unwrap_or_default();
     show(ctx, EntityKind::Transaction, page.rows.len());
     Ok(page)
@@ -357,6 +356,21 @@ pub async fn count_transactions(
         .transaction_counts
         .load((parent, filter), id, load);
     Ok(count.await?.unwrap_or(0))
+}
+
+/// What the transactions of an Item or account come to.
+pub async fn transaction_summary(
+    ctx: &Context<'_>,
+    parent: Parent,
+    id: Uuid,
+    summing: Summing,
+) -> Result<Vec<Row>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(parent, summing): (_, Summing), ids: Vec<Uuid>| async move {
+        summary::of_parents(&app, owner, parent, &ids, &summing).await
+    };
+    let rows = loaders(ctx).summaries.load((parent, summing), id, load);
+    Ok(rows.await?.unwrap_or_default())
 }
 
 /// A published event of this application.

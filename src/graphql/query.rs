@@ -18,7 +18,8 @@ use super::{
         feed::{self, ChangeConnection},
         item::{self, Item, ItemConnection, ItemFilter},
         node::{self, Node},
-        transaction::Transaction,
+        summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
+        transaction::{Transaction, TransactionFilter},
         webhook::{self, Webhook, WebhookConnection},
     },
 };
@@ -134,6 +135,32 @@ impl Query {
         principal.require_api_key("read transactions")?;
         let mut found = list::transactions_by_id(app, principal, &[id]).await?;
         Ok(found.remove(&id).map(Transaction))
+    }
+
+    /// What the transactions of several Items or accounts, or of all Items of a client user, come to together, for each currency. Give exactly one of `itemIds`, `accountIds` and `clientUserId`; what is not yours counts for nothing. FORBIDDEN to connect tokens.
+    #[expect(clippy::too_many_arguments, reason = "as the public schema has them")]
+    async fn transaction_summary(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only transactions of these Items. At most 200.")] item_ids: Option<
+            Vec<ID>,
+        >,
+        #[graphql(desc = "Only transactions of these accounts. At most 200.")] account_ids: Option<
+            Vec<ID>,
+        >,
+        #[graphql(desc = "Only transactions of this client user, who has at most 200 Items.")]
+        client_user_id: Option<String>,
+        #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "What to sum by: one to three different things.")] group_by: Vec<
+            TransactionGrouping,
+        >,
+        #[graphql(
+            desc = "Whether CATEGORY sums each category by itself or with all that belongs to its root. LEAF when left out."
+        )]
+        category_level: Option<CategoryLevel>,
+    ) -> Result<TransactionSummary> {
+        let of = (item_ids, account_ids, client_user_id);
+        summary::over(ctx, of, filter, group_by, category_level).await
     }
 
     /// The categories of transactions, by ascending id; with `parentId` only those that belong to one, one level below. At most 200 a page, 50 unless told; there are fewer than 200.

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod identity;
 pub mod list;
+pub mod summary;
 pub mod text;
 pub mod transaction;
 

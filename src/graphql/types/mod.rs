@@ -19,5 +19,7 @@ pub mod item;
 pub mod node;
 pub mod product;
 pub mod sending;
+pub mod summary;
 pub mod transaction;
+pub mod transaction_order;
 pub mod webhook;
