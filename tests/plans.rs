@@ -144,7 +144,8 @@ async fn work(test: &TestApp, id: Uuid) {
     let rule = "mutation { createCategoryRule(input: { description: \"padaria\", matchType: CONTAINS, categoryId: \"11010000\", applyToExisting: true }) { categoryRule { id } } }";
     test.data(rule, json!({})).await;
     category::pass::run_once(app).await.expect("a pass");
-    test.data("{ categoryRules { nodes { id } } }", json!({})).await;
+    test.data("{ categoryRules { nodes { id } } }", json!({}))
+        .await;
     let scope = event::feed::Scope::of(&test.principal, Some(id), None);
     event::log::after(&app.db, &scope, &event::log::Filter::default(), 1, 100)
         .await
