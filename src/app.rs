@@ -14,7 +14,7 @@ use crate::{
     auth::{Applications, Attempts},
     backup,
     bus::{self, Bus, Worker},
-    client_user,
+    category, client_user,
     clock::{Clock, Rng, Timestamp},
     config::{Config, sqlite_path},
     connector::Registry,
@@ -105,6 +105,8 @@ pub struct Wakes {
     pub purge: Wake,
     /// Client users are to be erased.
     pub erasure: Wake,
+    /// Stored transactions are to be decided anew.
+    pub categories: Wake,
 }
 
 impl Wakes {
@@ -122,6 +124,10 @@ impl Wakes {
             delivery: everywhere(Worker::Delivery),
             purge: everywhere(Worker::Purge),
             erasure: Wake {
+                here: Notify::new(),
+                elsewhere: None,
+            },
+            categories: Wake {
                 here: Notify::new(),
                 elsewhere: None,
             },
@@ -228,6 +234,7 @@ impl App {
             self.keep_up(sync::run);
             self.keep_up(item::purge::run);
             self.keep_up(client_user::erasure::run);
+            self.keep_up(category::pass::run);
             self.keep_up(item::upkeep::run);
             self.keep_up(item::health::run);
             self.keep_up(event::retention::run);

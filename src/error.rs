@@ -119,6 +119,12 @@ pub enum Error {
         /// Name of the parameter that is asked for.
         expected: String,
     },
+    /// An application has as many rules of categories as it may have.
+    #[error("there are {most} category rules already; delete some that are no longer needed")]
+    TooManyCategoryRules {
+        /// So many.
+        most: u64,
+    },
     /// Another worker has taken over the execution, or it has ended.
     #[error("internal error")]
     LeaseLost,
@@ -201,6 +207,7 @@ impl Error {
             Self::ItemMfaAlreadyProvided => "ITEM_MFA_ALREADY_PROVIDED",
             Self::ItemMfaExpired => "ITEM_MFA_EXPIRED",
             Self::ItemMfaParameterExpectedMismatch { .. } => "ITEM_MFA_PARAMETER_EXPECTED_MISMATCH",
+            Self::TooManyCategoryRules { .. } => "TOO_MANY_CATEGORY_RULES",
             Self::LeaseLost | Self::Internal(_) => "INTERNAL_ERROR",
         }
     }
@@ -245,6 +252,7 @@ impl Error {
             | Self::ItemMfaNotFound
             | Self::ItemMfaAlreadyProvided
             | Self::ItemMfaExpired
+            | Self::TooManyCategoryRules { .. }
             | Self::LeaseLost
             | Self::Internal(_) => {}
         }

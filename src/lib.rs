@@ -5,6 +5,7 @@ pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod bus;
+pub mod category;
 pub mod client_user;
 pub mod clock;
 pub mod config;

@@ -118,6 +118,24 @@ const MUTATIONS: &[(&str, &str, &str, &str)] = &[
         "$delivery",
     ),
     (
+        "updateTransaction",
+        r#"{ "transactionId": "$row", "categoryId": "05080000" }"#,
+        "TRANSACTION_UPDATED",
+        "$row",
+    ),
+    (
+        "createCategoryRule",
+        r#"{ "description": "PLANTED-WORDS", "categoryId": "05080000", "clientUserId": "PLANTED-USER" }"#,
+        "CATEGORY_RULE_CREATED",
+        "",
+    ),
+    (
+        "deleteCategoryRule",
+        r#"{ "categoryRuleId": "$rule", "applyToExisting": true }"#,
+        "CATEGORY_RULE_DELETED",
+        "$rule",
+    ),
+    (
         "deleteWebhook",
         r#"{ "webhookId": "$webhook" }"#,
         "WEBHOOK_DELETED",
@@ -215,10 +233,18 @@ async fn every_mutation_leaves_exactly_its_entry_and_nothing_secret() {
         let delivery = id_at(&made, "/webhook/deliveries/nodes/0/id");
         let accounts = test.accounts(item).await;
         let shown = |pointer: &str| id_at(&accounts[0], pointer).to_string();
+        let made = test
+            .data(
+                "mutation { createCategoryRule(input: { description: \"padaria\", categoryId: \"11010000\" }) { categoryRule { id } } }",
+                json!({}),
+            )
+            .await;
+        let rule = id_at(&made, "/createCategoryRule/categoryRule/id");
         let ids: BTreeMap<&str, String> = BTreeMap::from([
             ("$account", shown("/id")),
             ("$row", shown("/transactions/nodes/0/id")),
             ("$item", item.to_string()),
+            ("$rule", rule.to_string()),
             ("$waiting", waiting.to_string()),
             ("$webhook", webhook.to_string()),
             ("$delivery", delivery.to_string()),

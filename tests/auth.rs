@@ -27,7 +27,7 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$investment`, `$loan`, `$webhook`,
+/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$investment`, `$loan`, `$webhook`,
 /// `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
@@ -175,6 +175,55 @@ const TABLE: &[Row] = &[
         Nothing,
     ),
     Row(
+        "Query.item",
+        "{ item(id: \"$item\") { transactionSummary(groupBy: [MONTH]) { rows { count } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { transactionSummary(groupBy: [MONTH]) { rows { count } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.transactionSummary",
+        "{ transactionSummary(itemIds: [\"$item\"], groupBy: [CATEGORY]) { rows { count } } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.categories",
+        "{ categories { nodes { id description } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.category",
+        "{ category(id: \"05080000\") { id parent { id } children { id } } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"05080000\") { id } }",
+        Answer,
+        Answer,
+        Answer,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$rule\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
         "Query.investment",
         "{ investment(id: \"$investment\") { id transactions { nodes { id } } } }",
         Nothing,
@@ -184,6 +233,13 @@ const TABLE: &[Row] = &[
     Row(
         "Query.loan",
         "{ loan(id: \"$loan\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.categoryRules",
+        "{ categoryRules { nodes { id } } }",
         Nothing,
         FORBIDDEN,
         FORBIDDEN,
@@ -317,6 +373,27 @@ const TABLE: &[Row] = &[
     Row(
         "Mutation.disableItemAutoSync",
         "mutation { disableItemAutoSync(input: { itemId: \"$item\" }) { item { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.updateTransaction",
+        "mutation { updateTransaction(input: { transactionId: \"$row\", categoryId: \"05080000\" }) { transaction { id } } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.createCategoryRule",
+        "mutation { createCategoryRule(input: { description: \"x\", categoryId: \"05080000\" }) { categoryRule { id } } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.deleteCategoryRule",
+        "mutation { deleteCategoryRule(input: { categoryRuleId: \"$rule\" }) { deletedCategoryRuleId } }",
         NOT_FOUND,
         FORBIDDEN,
         FORBIDDEN,
@@ -543,13 +620,14 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
         let another = test.connect("0", &[("user", "user-ok-two-checking-accounts"), ("password", "password-ok")]).await;
         let invested = test.connect("2", &[("user", "user-ok"), ("password", "password-ok")]).await;
         test.data("mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }", json!({})).await;
+        test.data("mutation { createCategoryRule(input: { description: \"padaria\", categoryId: \"11010000\" }) { categoryRule { id } } }", json!({})).await;
         test.settle().await;
         let shown = "query($id: ID!) { item(id: $id) { investments { nodes { id } } loans { nodes { id } } } }";
         let shown = test.data(shown, json!({ "id": invested })).await;
         let data = test
             .data(
                 "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } } } } \
-                   webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
+                   categoryRules { nodes { id } } webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
                 json!({ "id": item }),
             )
             .await;
@@ -560,6 +638,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
             ("$investment", id_at(&shown, "/item/investments/nodes/0/id")),
             ("$loan", id_at(&shown, "/item/loans/nodes/0/id")),
+            ("$rule", id_at(&data, "/categoryRules/nodes/0/id")),
             ("$webhook", id_at(&data, "/webhooks/nodes/0/id")),
             ("$delivery", id_at(&data, "/webhooks/nodes/0/deliveries/nodes/0/id")),
             ("$event", id_at(&data, "/events/nodes/0/id")),

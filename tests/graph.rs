@@ -65,6 +65,9 @@ async fn store(
         balance_nanos: None,
         provider_code: None,
         category_id: None,
+        category_source: None,
+        rule_category_id: None,
+        user_category_id: None,
         created_at: app.clock.now(),
         updated_at: app.clock.now(),
     };

@@ -7,6 +7,7 @@ use entity::kind::Environment;
 use ponte::{
     app::App,
     auth::application::Interval,
+    category,
     clock::{Clock, Rng},
     connector::Registry,
     db,
@@ -142,7 +143,8 @@ async fn work(test: &TestApp, id: Uuid) {
     }
     let all = "query($id: ID!) { item(id: $id) { id status autoSync { state } accounts { nodes { id balance \
         transactions(first: 10) { nodes { id amount description } } } } transactions(first: 10, filter: { from: \"2026-01-01\" }) \
-        { nodes { id } } consents { nodes { id } } identity { fullName } deliveries(first: 5) { nodes { id status } } } \
+        { nodes { id } } byAmount: transactions(first: 10, orderBy: AMOUNT_DESC, filter: { amountFrom: \"-5\", categoryId: \"05000000\" }) { nodes { id category { id } } } \
+        byCreation: transactions(first: 10, orderBy: CREATED_AT_DESC) { nodes { id } } transactionSummary(groupBy: [CATEGORY, MONTH]) { rows { total } } consents { nodes { id } } identity { fullName } deliveries(first: 5) { nodes { id status } } } \
         items(first: 20) { nodes { id connector { name } } } byUser: items(first: 5, filter: { clientUserId: \"user 7\" }) { nodes { id } } \
         events(first: 20) { nodes { id payload } } ofItem: events(first: 20, filter: { itemId: $id }) { nodes { id } } \
         changes(first: 20) { nodes { cursor } } node(id: $id) { id } webhooks { nodes { id deliveries(first: 5) { nodes { id } } } } }";
@@ -155,6 +157,11 @@ async fn work(test: &TestApp, id: Uuid) {
         let one = format!("{{ {kind}(id: {node}) {{ id }} node(id: {node}) {{ id }} }}");
         test.data(&one, json!({})).await;
     }
+    let rule = "mutation { createCategoryRule(input: { description: \"padaria\", matchType: CONTAINS, categoryId: \"11010000\", applyToExisting: true }) { categoryRule { id } } }";
+    test.data(rule, json!({})).await;
+    category::pass::run_once(app).await.expect("a pass");
+    test.data("{ categoryRules { nodes { id } } }", json!({}))
+        .await;
     let scope = event::feed::Scope::of(&test.principal, Some(id), None);
     event::log::after(&app.db, &scope, &event::log::Filter::default(), 1, 100)
         .await

@@ -260,7 +260,10 @@ fn stored(
         balance_units: staged.balance_units,
         balance_nanos: staged.balance_nanos,
         provider_code: staged.provider_code,
-        category_id: None,
+        category_id: staged.category_id,
+        category_source: staged.category_source,
+        rule_category_id: staged.rule_category_id,
+        user_category_id: None,
         created_at: now,
         updated_at: now,
     }

@@ -246,6 +246,34 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// Who has decided the category of a movement.
+    CategorySource {
+        /// The user.
+        User,
+        /// A rule of the application.
+        Rule,
+        /// The institution.
+        Institution,
+        /// The classifier.
+        Classifier,
+    }
+}
+
+vocabulary! {
+    /// How the text of a rule is compared.
+    CategoryMatch {
+        /// It is the whole description.
+        Exact,
+        /// The description begins with it.
+        StartsWith,
+        /// The description ends with it.
+        EndsWith,
+        /// It is somewhere in the description.
+        Contains,
+    }
+}
+
+vocabulary! {
     /// What happened.
     EventType {
         /// A new Item finished its first run.
@@ -534,6 +562,12 @@ vocabulary! {
         TestEventSent,
         /// A delivery was sent again.
         DeliveryRetried,
+        /// A transaction got a category from its user, or lost it.
+        TransactionUpdated,
+        /// A rule of categories was made or changed.
+        CategoryRuleCreated,
+        /// A rule of categories was deleted.
+        CategoryRuleDeleted,
         /// An export of a client user was begun.
         ClientUserExported,
         /// A client user's data was ordered to be erased.

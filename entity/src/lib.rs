@@ -6,6 +6,8 @@ pub mod account;
 pub mod application;
 pub mod attempt;
 pub mod audit_entry;
+pub mod category_pass;
+pub mod category_rule;
 pub mod change;
 pub mod circuit;
 pub mod connect_token;

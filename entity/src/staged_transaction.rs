@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::{
-    kind::{TransactionStatus, TransactionType},
+    kind::{CategorySource, TransactionStatus, TransactionType},
     time::Timestamp,
 };
 
@@ -54,6 +54,12 @@ pub struct Model {
     pub balance_nanos: Option<i32>,
     /// The institution's code.
     pub provider_code: Option<String>,
+    /// Category by the institution's word or the classifier.
+    pub category_id: Option<String>,
+    /// Which of the two.
+    pub category_source: Option<CategorySource>,
+    /// Category by a rule of the application.
+    pub rule_category_id: Option<String>,
     /// The id the row gets if it is new.
     pub new_id: Uuid,
 }

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::{
-    kind::{TransactionStatus, TransactionType},
+    kind::{CategorySource, TransactionStatus, TransactionType},
     time::Timestamp,
 };
 
@@ -56,8 +56,14 @@ pub struct Model {
     pub balance_nanos: Option<i32>,
     /// The institution's code.
     pub provider_code: Option<String>,
-    /// Category.
+    /// Category by the institution's word or the classifier.
     pub category_id: Option<String>,
+    /// Which of the two.
+    pub category_source: Option<CategorySource>,
+    /// Category by a rule of the application; goes before that.
+    pub rule_category_id: Option<String>,
+    /// Category by the user's own choice; goes before all.
+    pub user_category_id: Option<String>,
     /// First seen.
     pub created_at: Timestamp,
     /// Last change.

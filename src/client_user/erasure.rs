@@ -25,6 +25,7 @@ use crate::{
     app::App,
     audit::{self, Actor, Entry},
     auth::Principal,
+    category,
     clock::Timestamp,
     db::erasure::{self as statements, Stretch},
     error::{Error, Result},
@@ -113,6 +114,7 @@ async fn order(app: &App, principal: &Principal, user: &str) -> Result<erasure::
         .filter(idempotency_key::Column::ClientUserId.eq(user))
         .exec(&txn)
         .await?;
+    category::rule::forget(&txn, application, user).await?;
     Entry::new(application, AuditAction::ClientUserDeleted, actor)
         .about(&app.vault, Some(user))
         .with("items", items)

@@ -6,8 +6,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
-    account, audit_entry, connect_token, consent, event, execution, identity, investment,
-    investment_transaction, item, kind::AuditAction, loan,
+    account, audit_entry, category_rule, connect_token, consent, event, execution, identity,
+    investment, investment_transaction, item, kind::AuditAction, loan,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::{
         list::{self as entries, AuditFilter},
     },
     auth::Principal,
+    category::rule,
     db::{
         page::{Key, Page, Slice},
         row::Row,
@@ -28,7 +29,7 @@ use crate::{
     item::{check_client_user_id, held_parameters},
     product::{
         investment as positions,
-        list::{self as products, Movement, Parent, TransactionFilter},
+        list::{self as products, Listed, Movement, Parent},
         loan as loans,
     },
 };
@@ -65,6 +66,8 @@ pub enum Record {
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
     ConnectToken(connect_token::Model),
+    /// What decides the categories of the user's movements.
+    CategoryRule(category_rule::Model),
     /// What happened.
     Event(Box<event::Model>),
     /// What was done.
@@ -97,6 +100,7 @@ enum Section {
     Investments,
     InvestmentTransactions,
     Loans,
+    CategoryRules,
 }
 
 /// A place in the walk.
@@ -184,6 +188,7 @@ impl Walk<'_> {
         match place.section {
             Section::Items => self.next_item(place.item).await,
             Section::ConnectTokens => self.tokens(place, limit).await,
+            Section::CategoryRules => self.rules(place, limit).await,
             Section::Events => self.events(place, limit).await,
             Section::AuditEntries => self.entries(place, limit).await,
             _ => match self
@@ -259,11 +264,13 @@ impl Walk<'_> {
                 (records.collect(), next(Section::Transactions))
             }
             Section::Transactions => {
-                let all = TransactionFilter::default();
-                let page =
-                    products::transactions(app, owner, Parent::Item, &ids, &all, true, slice)
-                        .await?
-                        .remove(&item.id);
+                let all = Listed {
+                    detailed: true,
+                    ..Listed::of(Parent::Item)
+                };
+                let page = products::transactions(app, owner, &all, &ids, slice)
+                    .await?
+                    .remove(&item.id);
                 place.page(page, Section::Investments, |row| {
                     Record::Transaction(Box::new(row))
                 })
@@ -323,13 +330,24 @@ impl Walk<'_> {
             .all(self.app.db.read())
             .await?;
         let full = rows.last().filter(|_| rows.len() >= limit);
-        let then = full.map_or(Place::of(Section::Events, place.item), |row| {
+        let then = full.map_or(Place::of(Section::CategoryRules, place.item), |row| {
             place.behind(Key::Id(row.id))
         });
         Ok((
             rows.into_iter().map(Record::ConnectToken).collect(),
             Some(then),
         ))
+    }
+
+    async fn rules(&self, place: Place, limit: usize) -> Result<Part> {
+        let slice = Slice {
+            after: place.key,
+            before: None,
+            limit,
+            backward: false,
+        };
+        let page = rule::list(self.app, self.principal, Some(self.user), slice).await?;
+        Ok(place.page(Some(page), Section::Events, Record::CategoryRule))
     }
 
     async fn events(&self, place: Place, limit: usize) -> Result<Part> {
@@ -374,7 +392,7 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
@@ -388,6 +406,7 @@ impl Section {
         Self::Investments,
         Self::InvestmentTransactions,
         Self::Loans,
+        Self::CategoryRules,
     ];
 }
 
@@ -424,13 +443,14 @@ impl Place {
         let mut bytes = vec![VERSION, self.section as u8];
         bytes.extend_from_slice(self.item.as_bytes());
         match self.key {
-            None => {}
             Some(Key::Id(id)) => bytes.extend_from_slice(id.as_bytes()),
             Some(Key::Day(day, id)) => {
                 bytes.extend_from_slice(&day.num_days_from_ce().to_be_bytes());
                 bytes.extend_from_slice(id.as_bytes());
             }
             Some(Key::Position(position)) => bytes.extend_from_slice(&position.to_be_bytes()),
+            // No section is walked by amount or instant.
+            None | Some(Key::Amount(..) | Key::At(..)) => {}
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -458,7 +478,8 @@ impl Place {
                 | Section::ConnectTokens
                 | Section::AuditEntries
                 | Section::Investments
-                | Section::Loans,
+                | Section::Loans
+                | Section::CategoryRules,
                 16,
             ) => Some(Key::Id(Uuid::from_slice(rest).ok()?)),
             _ => return None,

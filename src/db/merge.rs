@@ -12,7 +12,7 @@ use super::{Db, Engine};
 use crate::{clock::Timestamp, connector::Window, error::Result};
 
 /// What staged and stored transactions have in common, in one order.
-const CONTENT: [&str; 18] = [
+const CONTENT: [&str; 21] = [
     "row_key",
     "digest",
     "provider_id",
@@ -31,9 +31,12 @@ const CONTENT: [&str; 18] = [
     "balance_units",
     "balance_nanos",
     "provider_code",
+    "category_id",
+    "category_source",
+    "rule_category_id",
 ];
 
-/// Most rows of one insert: a row has 21 values, and SQLite takes 32,766 in a statement.
+/// Most rows of one insert: a row has 24 values, and SQLite takes 32,766 in a statement.
 const INSERT_ROWS: usize = 1_000;
 
 /// Whose staged transactions meet which stored ones.
@@ -237,6 +240,26 @@ const FIELDS: [(&str, &[&str]); 12] = [
     ("providerCode", &["provider_code"]),
 ];
 
+/// Fields that say which category a transaction has, and when the stored and the staged one say differently there. The
+/// user's own choice is not staged, and goes before all.
+const CATEGORY: [(&str, &str); 3] = [
+    ("category", CATEGORY_DIFFERS),
+    ("categoryId", CATEGORY_DIFFERS),
+    (
+        "categorySource",
+        "t.user_category_id IS NULL AND CASE WHEN t.rule_category_id IS NULL THEN t.category_source ELSE 'RULE' END \
+         IS DISTINCT FROM CASE WHEN s.rule_category_id IS NULL THEN s.category_source ELSE 'RULE' END",
+    ),
+];
+
+const CATEGORY_DIFFERS: &str = "t.user_category_id IS NULL \
+    AND coalesce(t.rule_category_id, t.category_id) IS DISTINCT FROM coalesce(s.rule_category_id, s.category_id)";
+
+/// That a stored transaction `t` is not as the staged one `s`. Categories are no part of the digest: what decides them
+/// changes more often than movements do.
+const DIFFERS: &str = "(t.digest <> s.digest OR t.category_id IS DISTINCT FROM s.category_id \
+    OR t.category_source IS DISTINCT FROM s.category_source OR t.rule_category_id IS DISTINCT FROM s.rule_category_id)";
+
 /// A stored transaction that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Updated {
@@ -246,7 +269,8 @@ pub struct Updated {
     pub fields: Vec<&'static str>,
 }
 
-/// Updates stored transactions whose content differs from the staged one's, and answers which, and how they differ.
+/// Updates stored transactions whose content differs from the staged one's, and answers which of them clients see
+/// differently, and how.
 ///
 /// That is asked before: once updated, a row no longer tells what it was. Where nothing has changed, asking is all.
 pub async fn update(
@@ -255,7 +279,7 @@ pub async fn update(
     side: Side<'_>,
     now: Timestamp,
 ) -> Result<Vec<Updated>> {
-    let updated = differing(db, txn, side).await?;
+    let mut updated = differing(db, txn, side).await?;
     if updated.is_empty() {
         return Ok(updated);
     }
@@ -265,15 +289,16 @@ pub async fn update(
         .map(|column| format!("{column} = s.{column}"))
         .collect();
     let sql = format!(
-        "UPDATE account_transaction SET {}, updated_at = $4 FROM staged_transaction s \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND account_transaction.account_id = $3 \
-         AND account_transaction.row_key = s.row_key AND account_transaction.digest <> s.digest",
+        "UPDATE account_transaction AS t SET {}, updated_at = CASE WHEN t.digest = s.digest AND t.user_category_id IS NOT NULL \
+           THEN t.updated_at ELSE $4 END FROM staged_transaction s \
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.row_key = s.row_key AND {DIFFERS}",
         set.join(", ")
     );
     let [a, b, c] = side.values();
     let values = [a, b, c, now.0.into()];
     txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
         .await?;
+    updated.retain(|row| !row.fields.is_empty());
     Ok(updated)
 }
 
@@ -287,25 +312,27 @@ async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Resul
                 .iter()
                 .map(|column| format!("t.{column} IS DISTINCT FROM s.{column}"))
                 .collect();
-            let bit = 1 << place;
-            format!("CASE WHEN {} THEN {bit} ELSE 0 END", differs.join(" OR "))
+            (place, differs.join(" OR "))
         })
+        .chain((FIELDS.len()..).zip(CATEGORY.map(|(_, differs)| differs.to_owned())))
+        .map(|(place, differs)| format!("CASE WHEN {differs} THEN {} ELSE 0 END", 1 << place))
         .collect();
     let sql = format!(
         "SELECT t.id AS id, {} AS fields FROM account_transaction t JOIN staged_transaction s ON t.row_key = s.row_key \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.digest <> s.digest",
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND {DIFFERS}",
         bits.join(" + ")
     );
     let statement = Statement::from_sql_and_values(db.backend(), sql, side.values());
     let rows = txn.query_all_raw(statement).await?;
     let updated = |row: &sea_orm::QueryResult| {
         let bits: i32 = row.try_get("", "fields")?;
-        let names = FIELDS.iter().enumerate();
+        let names = FIELDS.iter().map(|(name, _)| *name);
+        let names = names.chain(CATEGORY.map(|(name, _)| name)).enumerate();
         Ok(Updated {
             id: row.try_get("", "id")?,
             fields: names
                 .filter(|(place, _)| bits & (1 << place) != 0)
-                .map(|(_, (name, _))| *name)
+                .map(|(_, name)| name)
                 .collect(),
         })
     };

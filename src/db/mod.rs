@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod audit;
 pub mod backup;
+pub mod category;
 pub mod change;
 pub mod delivery;
 pub mod erasure;

@@ -3,9 +3,10 @@
 use chrono::NaiveDate;
 use entity::{
     kind::{
-        AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, ChangeAction,
-        DeliveryStatus, EntityKind, EventType, ExecutionStatus, InvestmentTransactionType,
-        InvestmentType, LoanKind, TransactionStatus, TransactionType, TriggeredBy, WebhookPayload,
+        AccountSubtype, AccountType, AuditAction, AuditActor, AutoSyncDrop, CategoryMatch,
+        CategorySource, ChangeAction, DeliveryStatus, EntityKind, EventType, ExecutionStatus,
+        InvestmentTransactionType, InvestmentType, LoanKind, TransactionStatus, TransactionType,
+        TriggeredBy, WebhookPayload,
     },
     time::Timestamp,
 };
@@ -85,6 +86,8 @@ cells!(
     AuditAction,
     AuditActor,
     AutoSyncDrop,
+    CategoryMatch,
+    CategorySource,
     ChangeAction,
     DeliveryStatus,
     EntityKind,

@@ -11,7 +11,10 @@ use std::{
     fmt,
     future::Future,
     hash::Hash,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_graphql::Context;
@@ -45,9 +48,15 @@ use crate::{
         self as items,
         history::{self, Run},
     },
-    product::list::{self, Movement, Parent, TransactionFilter},
+    product::{
+        list::{self, Listed, Movement, Parent, TransactionFilter},
+        summary::{self, Row, Summing},
+    },
     webhook as webhooks,
 };
+
+/// Most categories that one answer leads on to.
+const MOST_CATEGORIES: usize = 10_000;
 
 /// What a batch has found, and how many are still to fetch each value.
 struct Found<K, V> {
@@ -163,9 +172,6 @@ impl std::error::Error for Told {
     }
 }
 
-/// Of what, which, with their details or not, which part.
-type Transactions = (Parent, TransactionFilter, bool, Slice);
-
 /// Of what, how they stand, which part.
 type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
 
@@ -178,7 +184,7 @@ pub struct Loaders {
     accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
     executions_of: Batch<Slice, Uuid, Page<Run>>,
-    transactions_of: Batch<Transactions, Uuid, Page<Movement>>,
+    transactions_of: Batch<(Listed, Slice), Uuid, Page<Movement>>,
     events: Batch<(), Uuid, Arc<event::Model>>,
     webhooks: Batch<(), Uuid, webhook::Model>,
     deliveries_of: Batch<Deliveries, Uuid, Page<delivery::Model>>,
@@ -188,6 +194,8 @@ pub struct Loaders {
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
     whole: Whole,
+    summaries: Batch<(Parent, Summing), Uuid, Vec<Row>>,
+    categories: AtomicUsize,
     shown: Arc<Shown>,
 }
 
@@ -212,6 +220,8 @@ impl Loaders {
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
             whole: Whole::new(turn),
+            summaries: Batch::new(turn),
+            categories: AtomicUsize::new(0),
             shown,
         }
     }
@@ -226,6 +236,21 @@ pub fn show(ctx: &Context<'_>, kind: EntityKind, rows: usize) {
     if let Ok(principal) = ctx.principal() {
         loaders(ctx).shown.add(principal, kind, rows);
     }
+}
+
+/// Counts categories that the answer leads on to: their tree has ways up and down, and the shortest of documents could
+/// walk them for ever.
+pub fn count_categories(ctx: &Context<'_>, rows: usize) -> Result<()> {
+    let before = loaders(ctx).categories.fetch_add(rows, Ordering::Relaxed);
+    if before + rows > MOST_CATEGORIES {
+        return Err(Error::invalid(
+            "children",
+            format!(
+                "this asks for more than {MOST_CATEGORIES} categories; read the tree with categories()"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// An entity of a kind; API keys only.
@@ -325,18 +350,15 @@ pub async fn executions_of(ctx: &Context<'_>, item: Uuid, slice: Slice) -> Resul
 /// Transactions of an Item or account.
 pub async fn transactions_of(
     ctx: &Context<'_>,
-    parent: Parent,
+    listed: Listed,
     id: Uuid,
-    filter: TransactionFilter,
-    detailed: bool,
     slice: Slice,
 ) -> Result<Page<Movement>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |(parent, filter, detailed, slice): Transactions, ids: Vec<Uuid>| async move {
-        list::transactions(&app, owner, parent, &ids, &filter, detailed, slice).await
+    let load = move |(listed, slice): (Listed, Slice), ids: Vec<Uuid>| async move {
+        list::transactions(&app, owner, &listed, &ids, slice).await
     };
-    let arguments = (parent, filter, detailed, slice);
-    let page = loaders(ctx).transactions_of.load(arguments, id, load);
+    let page = loaders(ctx).transactions_of.load((listed, slice), id, load);
     let page = page.await?.unwrap_or_default();
     show(ctx, EntityKind::Transaction, page.rows.len());
     Ok(page)
@@ -357,6 +379,21 @@ pub async fn count_transactions(
         .transaction_counts
         .load((parent, filter), id, load);
     Ok(count.await?.unwrap_or(0))
+}
+
+/// What the transactions of an Item or account come to.
+pub async fn transaction_summary(
+    ctx: &Context<'_>,
+    parent: Parent,
+    id: Uuid,
+    summing: Summing,
+) -> Result<Vec<Row>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(parent, summing): (_, Summing), ids: Vec<Uuid>| async move {
+        summary::of_parents(&app, owner, parent, &ids, &summing).await
+    };
+    let rows = loaders(ctx).summaries.load((parent, summing), id, load);
+    Ok(rows.await?.unwrap_or_default())
 }
 
 /// A published event of this application.

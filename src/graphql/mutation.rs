@@ -1,19 +1,25 @@
 //! Root fields that change something.
 
 use async_graphql::{Context, Object, Result};
+use entity::kind::EntityKind;
 
 use super::{
-    ContextExt as _,
+    ContextExt as _, loader,
     scalar::uuid,
     types::{
         application::{
             CreateApiKeyInput, CreateApiKeyPayload, CreateConnectTokenInput,
             CreateConnectTokenPayload,
         },
+        category_rule::{
+            CategoryRule, CreateCategoryRuleInput, CreateCategoryRulePayload,
+            DeleteCategoryRuleInput, DeleteCategoryRulePayload, UpdateTransactionInput,
+            UpdateTransactionPayload,
+        },
         change::{
             CreateItemInput, CreateItemPayload, DeleteItemInput, DeleteItemPayload,
             DisableItemAutoSyncInput, DisableItemAutoSyncPayload, SendItemMfaInput,
-            SendItemMfaPayload, UpdateItemInput, UpdateItemPayload,
+            SendItemMfaPayload, UpdateItemInput, UpdateItemPayload, change,
         },
         client_user::{DeleteClientUserInput, DeleteClientUserPayload},
         laboratory::{
@@ -25,6 +31,7 @@ use super::{
         sending::{
             ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
         },
+        transaction::Transaction,
         webhook::{
             CreateWebhookInput, CreateWebhookPayload, DeleteWebhookInput, DeleteWebhookPayload,
             Delivery, RetryDeliveryInput, RetryDeliveryPayload, RotateWebhookSecretInput,
@@ -34,7 +41,7 @@ use super::{
 };
 use crate::{
     auth::token,
-    client_user,
+    category, client_user,
     item::{self, laboratory},
     webhook,
 };
@@ -211,6 +218,48 @@ impl Mutation {
         let (app, principal) = (ctx.app(), ctx.principal()?);
         let erased = client_user::delete(app, principal, &input.client_user_id).await?;
         Ok(erased.into())
+    }
+
+    /// Changes what is yours to change about a transaction: its category. Setting what is set already does nothing. Fails with NOT_FOUND for a transaction or a category that does not exist. FORBIDDEN to connect tokens.
+    async fn update_transaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to change.")] input: UpdateTransactionInput,
+    ) -> Result<UpdateTransactionPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.transaction_id));
+        let category = change(input.category_id.map_value(|id| id.0));
+        let row = category::choice::update(app, principal, id, category).await?;
+        loader::show(ctx, EntityKind::Transaction, 1);
+        Ok(UpdateTransactionPayload {
+            transaction: Transaction(row),
+        })
+    }
+
+    /// Makes a rule that decides the category of transactions, before the institution and the classifier are asked. One that is there already for the same description, client user, direction, kind of account and way to compare decides for the new category instead. Fails with NOT_FOUND for a category that does not exist, TOO_MANY_CATEGORY_RULES when you have 1,000. FORBIDDEN to connect tokens.
+    async fn create_category_rule(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What the rule decides, and of what.")] input: CreateCategoryRuleInput,
+    ) -> Result<CreateCategoryRulePayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let row = category::rule::create(app, principal, input.into()).await?;
+        Ok(CreateCategoryRulePayload {
+            category_rule: CategoryRule(row),
+        })
+    }
+
+    /// Deletes a category rule. FORBIDDEN to connect tokens.
+    async fn delete_category_rule(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which rule.")] input: DeleteCategoryRuleInput,
+    ) -> Result<DeleteCategoryRulePayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.category_rule_id));
+        let existing = input.apply_to_existing.unwrap_or_default();
+        category::rule::delete(app, principal, id, existing).await?;
+        Ok(DeleteCategoryRulePayload {
+            deleted_category_rule_id: input.category_rule_id,
+        })
     }
 
     /// Registers an endpoint that is told of events by signed requests. Fails with INVALID_INPUT for an address that may not be reached, and when you have as many webhooks as you may. FORBIDDEN to connect tokens.

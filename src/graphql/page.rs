@@ -9,8 +9,10 @@ use chrono::{Datelike as _, NaiveDate};
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     db::page::{Key, Slice},
     error::{Error, Result},
+    money::Amount,
 };
 
 const VERSION: u8 = 1;
@@ -43,6 +45,18 @@ pub enum List {
     InvestmentTransactions = 21,
     /// Loans.
     Loans = 22,
+    /// Categories.
+    Categories = 40,
+    /// Category rules.
+    CategoryRules = 41,
+    /// Transactions, oldest first.
+    TransactionsByDay = 42,
+    /// Transactions, the largest amount first.
+    TransactionsByFallingAmount = 43,
+    /// Transactions, the smallest amount first.
+    TransactionsByRisingAmount = 44,
+    /// Transactions, the latest seen first.
+    TransactionsByCreation = 45,
 }
 
 /// The cursor of a row.
@@ -55,6 +69,15 @@ pub fn cursor(list: List, key: Key) -> String {
             bytes.extend_from_slice(id.as_bytes());
         }
         Key::Position(position) => bytes.extend_from_slice(&position.to_be_bytes()),
+        Key::Amount(amount, id) => {
+            bytes.extend_from_slice(&amount.units().to_be_bytes());
+            bytes.extend_from_slice(&amount.nanos().to_be_bytes());
+            bytes.extend_from_slice(id.as_bytes());
+        }
+        Key::At(at, id) => {
+            bytes.extend_from_slice(&at.0.to_be_bytes());
+            bytes.extend_from_slice(id.as_bytes());
+        }
     }
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -77,14 +100,26 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::AuditEntries
         | List::Executions
         | List::Investments
-        | List::Loans => Ok(Key::Id(id(key)?)),
-        List::Transactions | List::InvestmentTransactions => {
+        | List::Loans
+        | List::CategoryRules => Ok(Key::Id(id(key)?)),
+        List::Transactions | List::TransactionsByDay | List::InvestmentTransactions => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;
             Ok(Key::Day(day, id(rest)?))
         }
-        List::Connectors => {
+        List::TransactionsByFallingAmount | List::TransactionsByRisingAmount => {
+            let (units, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
+            let (nanos, rest) = rest.split_first_chunk().ok_or(Error::BadCursor)?;
+            let (units, nanos) = (i64::from_be_bytes(*units), i32::from_be_bytes(*nanos));
+            let amount = Amount::from_parts(units, nanos).map_err(|_| Error::BadCursor)?;
+            Ok(Key::Amount(amount, id(rest)?))
+        }
+        List::TransactionsByCreation => {
+            let (at, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
+            Ok(Key::At(Timestamp(i64::from_be_bytes(*at)), id(rest)?))
+        }
+        List::Connectors | List::Categories => {
             let position = key.try_into().map_err(|_| Error::BadCursor)?;
             Ok(Key::Position(i64::from_be_bytes(position)))
         }

@@ -10,6 +10,8 @@ use super::{
         account::Account,
         application::Viewer,
         audit::{self, AuditEntryConnection, AuditFilter},
+        category::{self, Category, CategoryConnection},
+        category_rule::{self, CategoryRuleConnection},
         client_user::{self, ClientUserExport},
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
@@ -18,11 +20,12 @@ use super::{
         item::{self, Item, ItemConnection, ItemFilter},
         loan::Loan,
         node::{self, Node},
-        transaction::Transaction,
+        summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
+        transaction::{Transaction, TransactionFilter},
         webhook::{self, Webhook, WebhookConnection},
     },
 };
-use crate::{product::list, webhook as webhooks};
+use crate::{category as categories, product::list, webhook as webhooks};
 
 /// Root fields that read.
 pub struct Query;
@@ -30,7 +33,7 @@ pub struct Query;
 /// Everything that can be read. Nothing here changes anything.
 #[Object]
 impl Query {
-    /// Whatever has this id; null when you have no such thing. Connect tokens find connectors and their Items.
+    /// Whatever has this id; null when you have no such thing. Connect tokens find connectors, categories and their Items.
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -154,6 +157,66 @@ impl Query {
     ) -> Result<Option<Loan>> {
         ctx.principal()?.require_api_key("read loans")?;
         Ok(loader::loan(ctx, uuid(&id)).await?.map(Loan))
+    }
+
+    /// What the transactions of several Items or accounts, or of all Items of a client user, come to together, for each currency. Give exactly one of `itemIds`, `accountIds` and `clientUserId`; what is not yours counts for nothing. FORBIDDEN to connect tokens.
+    #[expect(clippy::too_many_arguments, reason = "as the public schema has them")]
+    async fn transaction_summary(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only transactions of these Items. At most 200.")] item_ids: Option<
+            Vec<ID>,
+        >,
+        #[graphql(desc = "Only transactions of these accounts. At most 200.")] account_ids: Option<
+            Vec<ID>,
+        >,
+        #[graphql(desc = "Only transactions of this client user, who has at most 200 Items.")]
+        client_user_id: Option<String>,
+        #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "What to sum by: one to three different things.")] group_by: Vec<
+            TransactionGrouping,
+        >,
+        #[graphql(
+            desc = "Whether CATEGORY sums each category by itself or with all that belongs to its root. LEAF when left out."
+        )]
+        category_level: Option<CategoryLevel>,
+    ) -> Result<TransactionSummary> {
+        let of = (item_ids, account_ids, client_user_id);
+        summary::over(ctx, of, filter, group_by, category_level).await
+    }
+
+    /// The categories of transactions, by ascending id; with `parentId` only those that belong to one, one level below. At most 200 a page, 50 unless told; there are fewer than 200.
+    async fn categories(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only what belongs to this category.")] parent_id: Option<ID>,
+    ) -> Result<CategoryConnection> {
+        category::list(ctx, first, after, parent_id.as_ref())
+    }
+
+    /// A category; null when there is none with this id.
+    async fn category(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The category's id: eight digits.")] id: ID,
+    ) -> Result<Option<Category>> {
+        ctx.principal()?;
+        Ok(categories::find(&id).map(Category))
+    }
+
+    /// Your category rules, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
+    async fn category_rules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list.")] first: Option<i32>,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those that are for this client user alone.")] client_user_id: Option<
+            String,
+        >,
+    ) -> Result<CategoryRuleConnection> {
+        category_rule::list(ctx, first, after, client_user_id.as_deref()).await
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -92,6 +92,8 @@ pub enum Id {
     Row(Uuid),
     /// Of a connector.
     Number(i32),
+    /// Of what is the same everywhere.
+    Word(&'static str),
 }
 
 impl OutputType for Id {
@@ -111,6 +113,7 @@ impl OutputType for Id {
         Ok(Value::String(match self {
             Self::Row(id) => id.to_string(),
             Self::Number(id) => id.to_string(),
+            Self::Word(id) => (*id).to_owned(),
         }))
     }
 }

@@ -1,5 +1,7 @@
 //! Accounts and cards.
 
+use std::collections::HashMap;
+
 use entity::{account, execution, kind::EntityKind, staged_document};
 use sea_orm::{
     ActiveModelTrait as _,
@@ -13,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    category::classifier::Holder,
     clock::Timestamp,
     connector::AccountRecord,
     error::{Error, Result},
@@ -76,6 +79,18 @@ pub async fn staged(connection: &impl ConnectionTrait, execution: Uuid) -> Resul
         .collect::<Result<Vec<_>>>()?;
     staged.sort_by_key(|staged| staged.ordinal);
     Ok(staged)
+}
+
+/// What matters of accounts to what their movements are for, by their keys.
+pub fn holders(accounts: &[Staged]) -> HashMap<String, Holder> {
+    let holder = |record: &AccountRecord| Holder {
+        kind: record.kind,
+        tax_number: record.tax_number.clone(),
+    };
+    let records = accounts.iter().map(|staged| &staged.record);
+    records
+        .map(|record| (record.key.clone(), holder(record)))
+        .collect()
 }
 
 /// The stored accounts of an Item.

@@ -2,12 +2,12 @@
 //!
 //! Everything starts from a [`Principal`]; what belongs to a deleted Item is gone at once, before its rows are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use entity::{
     account, consent, identity,
-    kind::{AccountType, TransactionStatus, TransactionType},
+    kind::{AccountType, CategorySource, TransactionStatus, TransactionType},
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::text::fold;
 use crate::{
     app::App,
     auth::Principal,
+    category::{self, Category, Decided},
     clock::Timestamp,
     db::{
         page::{self, Conditions, Key, Page, Slice, Source},
@@ -27,6 +28,8 @@ use crate::{
 
 /// Longest text that is searched for, in characters.
 const LONGEST_SEARCH: usize = 200;
+/// Most categories that are asked for at once.
+const MOST_CATEGORIES: usize = 200;
 
 const ACCOUNTS: Source = Source {
     table: "account",
@@ -179,6 +182,8 @@ pub struct Movement {
     pub kind: TransactionType,
     /// Settled or not.
     pub status: TransactionStatus,
+    /// How the list that it is of is ordered.
+    pub order: Order,
     /// The rest, where it has been read.
     details: Option<Details>,
 }
@@ -198,6 +203,8 @@ pub struct Details {
     pub provider_id: Option<String>,
     /// The institution's code.
     pub provider_code: Option<String>,
+    /// What it was for.
+    pub category: Option<Decided>,
     /// First seen.
     pub created_at: Timestamp,
     /// Last change.
@@ -212,18 +219,52 @@ impl Movement {
     }
 }
 
-const OF_ACCOUNT: Source = Source {
-    table: "account_transaction",
-    primary: "id",
-    parent: "account_id",
-    order: &["posted_on", "id"],
-    descending: true,
-};
+/// How transactions are ordered; those that are equal by their ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// By day, the latest first.
+    #[default]
+    DateDescending,
+    /// By day, the earliest first.
+    DateAscending,
+    /// By amount, the largest first.
+    AmountDescending,
+    /// By amount, the smallest first.
+    AmountAscending,
+    /// By when they were first seen, the latest first.
+    CreatedDescending,
+}
 
-const OF_ITEM: Source = Source {
-    parent: "item_id",
-    ..OF_ACCOUNT
-};
+impl Order {
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::DateDescending | Self::DateAscending => &["posted_on", "id"],
+            Self::AmountDescending | Self::AmountAscending => {
+                &["amount_units", "amount_nanos", "id"]
+            }
+            Self::CreatedDescending => &["created_at", "id"],
+        }
+    }
+
+    fn descending(self) -> bool {
+        match self {
+            Self::DateDescending | Self::AmountDescending | Self::CreatedDescending => true,
+            Self::DateAscending | Self::AmountAscending => false,
+        }
+    }
+
+    fn key(self, row: &Movement) -> Key {
+        match self {
+            Self::DateDescending | Self::DateAscending => Key::Day(row.posted_on, row.id),
+            Self::AmountDescending | Self::AmountAscending => Key::Amount(row.amount, row.id),
+            Self::CreatedDescending => {
+                let details = row.details.as_ref();
+                let at = details.map_or(Timestamp(0), |details| details.created_at);
+                Key::At(at, row.id)
+            }
+        }
+    }
+}
 
 impl Row for Movement {
     const COLUMNS: &'static [&'static str] = &[
@@ -245,6 +286,10 @@ impl Row for Movement {
         "balance_nanos",
         "provider_id",
         "provider_code",
+        "user_category_id",
+        "rule_category_id",
+        "category_id",
+        "category_source",
         "created_at",
         "updated_at",
     ];
@@ -258,6 +303,7 @@ impl Row for Movement {
             balance: maybe_amount(cells)?,
             provider_id: cells.take()?,
             provider_code: cells.take()?,
+            category: decided(cells)?,
             created_at: cells.take()?,
             updated_at: cells.take()?,
         };
@@ -268,7 +314,7 @@ impl Row for Movement {
     }
 
     fn key(&self) -> Key {
-        Key::Day(self.posted_on, self.id)
+        self.order.key(self)
     }
 }
 
@@ -289,6 +335,7 @@ impl Row for Brief {
             currency_code: cells.take()?,
             kind: cells.take()?,
             status: cells.take()?,
+            order: Order::default(),
             details: None,
         }))
     }
@@ -310,6 +357,13 @@ fn maybe_amount(cells: &mut Cells<'_>) -> Result<Option<Amount>> {
     }
 }
 
+fn decided(cells: &mut Cells<'_>) -> Result<Option<Decided>> {
+    let (user, rule): (Option<String>, Option<String>) = (cells.take()?, cells.take()?);
+    let (id, source): (Option<String>, Option<CategorySource>) = (cells.take()?, cells.take()?);
+    let other = id.as_deref().zip(source);
+    Ok(Decided::stored(user.as_deref(), rule.as_deref(), other))
+}
+
 /// Which transactions are wanted; everything given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TransactionFilter {
@@ -327,7 +381,30 @@ pub struct TransactionFilter {
     pub created_from: Option<Timestamp>,
     /// Only whose description contains this, without regard to case and accents.
     pub search: Option<String>,
+    /// Only of this category, or of one that belongs to it.
+    pub category: Option<String>,
+    /// Only of one of these categories, or of one that belongs to one of them.
+    pub categories: Option<Vec<String>>,
+    /// Only with one of these statuses.
+    pub statuses: Option<Vec<TransactionStatus>>,
+    /// Only in one of these directions.
+    pub kinds: Option<Vec<TransactionType>>,
+    /// Only of this amount or a larger one.
+    pub amount_from: Option<Amount>,
+    /// Only of this amount or a smaller one.
+    pub amount_to: Option<Amount>,
+    /// Only of this amount or a larger one, in or out.
+    pub absolute_from: Option<Amount>,
+    /// Only of this amount or a smaller one, in or out.
+    pub absolute_to: Option<Amount>,
+    /// Only seen first at this instant or earlier.
+    pub created_to: Option<Timestamp>,
 }
+
+/// The columns of a transaction's category, the one that counts first.
+pub const CATEGORY: [&str; 3] = ["user_category_id", "rule_category_id", "category_id"];
+
+const AMOUNT: [&str; 2] = ["amount_units", "amount_nanos"];
 
 impl TransactionFilter {
     /// Fails unless it can be asked for.
@@ -339,11 +416,33 @@ impl TransactionFilter {
                     format!("at most {LONGEST_SEARCH} characters, none of them NUL"),
                 ))
             }
-            _ => Ok(()),
+            _ => self.check_lists(),
         }
     }
 
-    fn conditions(&self, application: Uuid) -> Conditions {
+    fn check_lists(&self) -> Result<()> {
+        if self
+            .categories
+            .as_ref()
+            .is_some_and(|ids| ids.len() > MOST_CATEGORIES)
+        {
+            return Err(Error::invalid(
+                "categoryIds",
+                format!("at most {MOST_CATEGORIES} ids"),
+            ));
+        }
+        for (field, amount) in [
+            ("absoluteAmountFrom", self.absolute_from),
+            ("absoluteAmountTo", self.absolute_to),
+        ] {
+            if amount.is_some_and(Amount::is_negative) {
+                return Err(Error::invalid(field, "must not be negative"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn conditions(&self, application: Uuid) -> Conditions {
         let mut conditions = owned_by(application);
         conditions.at_least("posted_on", self.from);
         conditions.at_most("posted_on", self.to);
@@ -353,8 +452,36 @@ impl TransactionFilter {
         conditions.at_least("created_at", self.created_from.map(|at| at.0));
         let search = self.search.as_deref().map(fold);
         conditions.containing("search_text", search.as_deref());
+        conditions.at_most("created_at", self.created_to.map(|at| at.0));
+        let statuses = self
+            .statuses
+            .as_ref()
+            .map(|of| of.iter().map(|it| it.as_str()));
+        conditions.one_of("status", statuses);
+        let kinds = self
+            .kinds
+            .as_ref()
+            .map(|of| of.iter().map(|it| it.as_str()));
+        conditions.one_of("kind", kinds);
+        conditions.first_one_of(&CATEGORY, self.category.as_ref().map(|id| families([id])));
+        conditions.first_one_of(&CATEGORY, self.categories.as_ref().map(families));
+        conditions.amount_at_least(AMOUNT, self.amount_from);
+        conditions.amount_at_most(AMOUNT, self.amount_to);
+        let opposite = |amount: Amount| amount.checked_neg().ok().zip(Some(amount));
+        conditions.amount_outside(AMOUNT, self.absolute_from.and_then(opposite));
+        if let Some((low, high)) = self.absolute_to.and_then(opposite) {
+            conditions.amount_at_least(AMOUNT, Some(low));
+            conditions.amount_at_most(AMOUNT, Some(high));
+        }
         conditions
     }
+}
+
+/// The ids of these categories and of all that belong to them, each once. What is no category has none.
+fn families<'a>(ids: impl IntoIterator<Item = &'a String>) -> BTreeSet<&'static str> {
+    let known = ids.into_iter().filter_map(|id| category::find(id));
+    let members = known.flat_map(Category::family);
+    members.map(|member| member.id).collect()
 }
 
 /// What transactions are listed by.
@@ -367,10 +494,16 @@ pub enum Parent {
 }
 
 impl Parent {
-    fn source(self) -> Source {
-        match self {
-            Self::Item => OF_ITEM,
-            Self::Account => OF_ACCOUNT,
+    pub(super) fn source(self, order: Order) -> Source {
+        Source {
+            table: "account_transaction",
+            primary: "id",
+            parent: match self {
+                Self::Item => "item_id",
+                Self::Account => "account_id",
+            },
+            order: order.columns(),
+            descending: order.descending(),
         }
     }
 
@@ -382,28 +515,64 @@ impl Parent {
     }
 }
 
-/// Transactions of Items or accounts that the principal has been shown, newest first; without their details unless
-/// `detailed`.
+/// Which transactions are listed, how, and how much of them is read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listed {
+    /// Of what.
+    pub parent: Parent,
+    /// Which of them.
+    pub filter: TransactionFilter,
+    /// In which order.
+    pub order: Order,
+    /// Whether their details are read.
+    pub detailed: bool,
+}
+
+impl Listed {
+    /// All of an Item or an account, newest first, without their details.
+    pub fn of(parent: Parent) -> Self {
+        Self {
+            parent,
+            filter: TransactionFilter::default(),
+            order: Order::default(),
+            detailed: false,
+        }
+    }
+}
+
+/// Transactions of Items or accounts that the principal has been shown.
 pub async fn transactions(
     app: &App,
     application: Uuid,
-    parent: Parent,
+    listed: &Listed,
     ids: &[Uuid],
-    filter: &TransactionFilter,
-    detailed: bool,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<Movement>>> {
-    let (source, conditions) = (parent.source(), filter.conditions(application));
-    if detailed {
-        let owner = |row: &Movement| parent.of(row);
-        return page::of_parents(&app.db, source, ids, &conditions, slice, owner).await;
+    let (parent, order) = (listed.parent, listed.order);
+    let source = parent.source(order);
+    let conditions = listed.filter.conditions(application);
+    let mut pages = if listed.detailed || order == Order::CreatedDescending {
+        let of = (
+            |row: &Movement| parent.of(row),
+            |row: &Movement| order.key(row),
+        );
+        page::ordered(&app.db, source, ids, &conditions, slice, of).await?
+    } else {
+        let of = (
+            |Brief(row): &Brief| parent.of(row),
+            |Brief(row): &Brief| order.key(row),
+        );
+        let pages = page::ordered(&app.db, source, ids, &conditions, slice, of).await?;
+        let brief = pages.into_iter();
+        let pages = brief.map(|(id, page)| (id, page.map(|Brief(row)| row)));
+        pages.collect()
+    };
+    if order != Order::default() {
+        for row in pages.values_mut().flat_map(|page| &mut page.rows) {
+            row.order = order;
+        }
     }
-    let owner = |Brief(row): &Brief| parent.of(row);
-    let pages = page::of_parents(&app.db, source, ids, &conditions, slice, owner).await?;
-    Ok(pages
-        .into_iter()
-        .map(|(id, page)| (id, page.map(|Brief(row)| row)))
-        .collect())
+    Ok(pages)
 }
 
 /// How many transactions Items or accounts have.
@@ -415,7 +584,7 @@ pub async fn count_transactions(
     filter: &TransactionFilter,
 ) -> Result<HashMap<Uuid, i64>> {
     let conditions = filter.conditions(application);
-    page::count(&app.db, parent.source(), ids, &conditions).await
+    page::count(&app.db, parent.source(Order::default()), ids, &conditions).await
 }
 
 /// Transactions by id.
@@ -424,7 +593,8 @@ pub async fn transactions_by_id(
     principal: &Principal,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Movement>> {
-    let found = page::by_id::<Movement>(&app.db, OF_ACCOUNT, principal.application, ids).await?;
+    let source = Parent::Account.source(Order::default());
+    let found = page::by_id::<Movement>(&app.db, source, principal.application, ids).await?;
     Ok(found.into_iter().map(|row| (row.id, row)).collect())
 }
 

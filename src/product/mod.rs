@@ -10,6 +10,7 @@ pub mod investment;
 pub mod list;
 pub mod loan;
 pub mod snapshot;
+pub mod summary;
 pub mod text;
 pub mod transaction;
 

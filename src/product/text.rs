@@ -12,6 +12,19 @@ pub fn fold(text: &str) -> String {
         .collect()
 }
 
+/// Folds case and accents, and takes whitespace for one space, at the ends for none: what rules compare.
+pub fn plain(text: &str) -> String {
+    let folded = fold(text);
+    let mut plain = String::with_capacity(folded.len());
+    for word in folded.split_whitespace() {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        plain.push_str(word);
+    }
+    plain
+}
+
 /// Words that say how a movement was made or where it stands, and nothing of what it was. Folded.
 const GENERIC: [&str; 24] = [
     "pendente",
@@ -80,6 +93,8 @@ mod tests {
     fn case_and_accents_do_not_count() {
         assert_eq!(fold("AÇÃO Pão de Açúcar"), "acao pao de acucar");
         assert_eq!(fold("Straße ﬁn"), "straße fin");
+        assert_eq!(plain("  Pão\tde  AÇÚCAR \n"), "pao de acucar");
+        assert_eq!(plain(" \u{301} "), "");
     }
 
     #[test]

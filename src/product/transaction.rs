@@ -21,6 +21,10 @@ use super::{
 };
 use crate::{
     app::App,
+    category::{
+        classifier::{self, Holder},
+        rule,
+    },
     clock::Timestamp,
     connector::{Coverage, SourceKind, TransactionRecord, Warning},
     db::{
@@ -53,6 +57,7 @@ const ACCOUNT_ORDINAL: i32 = 0;
 pub struct Stager {
     execution: Uuid,
     source: SourceKind,
+    holders: HashMap<String, Holder>,
     ordinals: HashMap<[u8; 16], u32>,
 }
 
@@ -62,8 +67,16 @@ impl Stager {
         Self {
             execution,
             source,
+            holders: HashMap::new(),
             ordinals: HashMap::new(),
         }
+    }
+
+    /// Tells what is known of accounts, by their keys.
+    #[must_use]
+    pub fn holding(mut self, holders: HashMap<String, Holder>) -> Self {
+        self.holders = holders;
+        self
     }
 
     /// The rows of a batch. The last of several with one key wins.
@@ -92,7 +105,7 @@ impl Stager {
         &mut self,
         app: &App,
         account_key: &str,
-        record: TransactionRecord,
+        mut record: TransactionRecord,
         now: Timestamp,
     ) -> staged_transaction::Model {
         let identity = hash(&[
@@ -130,6 +143,8 @@ impl Stager {
             Some(raw) => fold(&format!("{} {raw}", record.description)),
             None => fold(&record.description),
         };
+        let holder = self.holders.get(account_key);
+        let decided = classifier::classify(&mut record, &search_text, holder);
         staged_transaction::Model {
             execution_id: self.execution,
             account_key: account_key.to_owned(),
@@ -151,6 +166,9 @@ impl Stager {
             balance_units: record.balance.map(Amount::units),
             balance_nanos: record.balance.map(Amount::nanos),
             provider_code: record.provider_code,
+            category_id: decided.map(|decided| decided.category.id.to_owned()),
+            category_source: decided.map(|decided| decided.source),
+            rule_category_id: None,
             new_id: app.rng.id(now),
         }
     }
@@ -204,6 +222,8 @@ pub async fn merge(
         key: &key,
         account: row.id,
     };
+    let of = (execution.application_id, execution.item_id);
+    rule::apply(&app.db, txn, of, side, row.subtype).await?;
     merge::prefer_sets(&app.db, txn, side).await?;
     let covered = coverage.filter(|covered| covered.complete && source == SourceKind::Institution);
     let mut gone = match covered {

@@ -67,14 +67,15 @@ pub async fn collect(
         restart(app, execution.id).await?;
     }
     snapshot::restart(app, execution.id, product).await?;
+    let accounts = account::staged(app.db.read(), execution.id).await?;
     let mut staging = Staging {
         app,
         lease,
         execution,
-        stager: Stager::new(execution.id, connector.descriptor().source),
+        stager: Stager::new(execution.id, connector.descriptor().source)
+            .holding(account::holders(&accounts)),
         numbering: Numbering::default(),
-        accounts: i32::try_from(account::staged(app.db.read(), execution.id).await?.len())
-            .map_err(Error::internal)?,
+        accounts: i32::try_from(accounts.len()).map_err(Error::internal)?,
         rows: 0,
         covered: Vec::new(),
         warnings: Vec::new(),

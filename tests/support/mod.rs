@@ -30,7 +30,7 @@ use ponte::{
         Caller, Principal, PrincipalKind,
         application::{Created, Operator},
     },
-    client_user,
+    category, client_user,
     clock::{Clock, Rng, Timestamp},
     config::{Config, Settings},
     connector::Registry,
@@ -274,7 +274,10 @@ impl TestApp {
                 + item::purge::run_once(&self.app).await.expect("the purge")
                 + client_user::erasure::run_once(&self.app)
                     .await
-                    .expect("the erasures");
+                    .expect("the erasures")
+                + category::pass::run_once(&self.app)
+                    .await
+                    .expect("the passes over categories");
             if done == 0 {
                 return;
             }

@@ -5,6 +5,7 @@
 //! other side comes along, so that "is there more" is told and not guessed in either direction.
 
 mod statement;
+pub mod summary;
 
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -19,7 +20,11 @@ use super::{
     Db,
     row::{Cells, Row},
 };
-use crate::error::{Error, Result};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Result},
+    money::Amount,
+};
 
 /// Most rows that one statement brings, over all parents.
 const MOST_ROWS: usize = 50_000;
@@ -33,6 +38,10 @@ pub enum Key {
     Day(NaiveDate, Uuid),
     /// Ordered by position in the log.
     Position(i64),
+    /// Ordered by amount, then id.
+    Amount(Amount, Uuid),
+    /// Ordered by instant, then id.
+    At(Timestamp, Uuid),
 }
 
 impl Key {
@@ -41,6 +50,10 @@ impl Key {
             Self::Id(id) => vec![id.into()],
             Self::Day(day, id) => vec![day.into(), id.into()],
             Self::Position(position) => vec![position.into()],
+            Self::Amount(amount, id) => {
+                vec![amount.units().into(), amount.nanos().into(), id.into()]
+            }
+            Self::At(at, id) => vec![at.0.into(), id.into()],
         }
     }
 }
@@ -114,6 +127,18 @@ pub async fn of_parents<R: Row>(
     slice: Slice,
     parent_of: impl Fn(&R) -> Uuid,
 ) -> Result<HashMap<Uuid, Page<R>>> {
+    ordered(db, source, parents, conditions, slice, (parent_of, R::key)).await
+}
+
+/// The same for rows that can be ordered in several ways: `key_of` is how the source orders them.
+pub async fn ordered<R: Row>(
+    db: &Db,
+    source: Source,
+    parents: &[Uuid],
+    conditions: &Conditions,
+    slice: Slice,
+    (parent_of, key_of): (impl Fn(&R) -> Uuid, impl Fn(&R) -> Key),
+) -> Result<HashMap<Uuid, Page<R>>> {
     let sql = statement(db.engine(), source, R::COLUMNS, parents, conditions, slice);
     let statement = Statement::from_sql_and_values(db.backend(), sql.text, sql.values);
     let found = db.read().query_all_raw(statement).await?;
@@ -130,7 +155,7 @@ pub async fn of_parents<R: Row>(
     }
     Ok(lists
         .into_iter()
-        .map(|(parent, rows)| (parent, cut(rows, R::key, source.descending, slice)))
+        .map(|(parent, rows)| (parent, cut(rows, &key_of, source.descending, slice)))
         .collect())
 }
 
@@ -163,7 +188,7 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 13] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
@@ -176,6 +201,7 @@ const KINDS: [(&str, &str); 12] = [
     ("webhook", "1 = 1"),
     ("delivery", "1 = 1"),
     ("audit_entry", "1 = 1"),
+    ("category_rule", "1 = 1"),
 ];
 
 const OF_LIVING_ITEM: &str =

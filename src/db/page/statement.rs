@@ -6,7 +6,7 @@ use sea_orm::Value;
 use uuid::Uuid;
 
 use super::{Key, MOST_ROWS, Slice, Source};
-use crate::db::Engine;
+use crate::{db::Engine, money::Amount};
 
 /// What rows must be like, each column of the row `x` by itself.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,55 @@ impl Conditions {
         }
     }
 
+    /// The first of these columns that has a value is one of these, if a list is given.
+    pub fn first_one_of<V: Into<Value>>(
+        &mut self,
+        columns: &[&str],
+        values: Option<impl IntoIterator<Item = V>>,
+    ) {
+        let Some(values) = values else { return };
+        let values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        if values.is_empty() {
+            self.add("1 = 0".to_owned(), values);
+        } else {
+            let places = vec!["?"; values.len()].join(", ");
+            let first = first_of(columns);
+            self.add(format!("{first} IN ({places})"), values);
+        }
+    }
+
+    /// Two columns, whole units and billionths, are this amount or larger, if one is given.
+    pub fn amount_at_least(&mut self, columns: [&str; 2], amount: Option<Amount>) {
+        self.compare_amount(columns, ">=", amount);
+    }
+
+    /// Two columns, whole units and billionths, are this amount or smaller, if one is given.
+    pub fn amount_at_most(&mut self, columns: [&str; 2], amount: Option<Amount>) {
+        self.compare_amount(columns, "<=", amount);
+    }
+
+    fn compare_amount(&mut self, columns: [&str; 2], operator: &str, amount: Option<Amount>) {
+        if let Some(amount) = amount {
+            let [units, nanos] = columns;
+            let condition = format!("(x.{units}, x.{nanos}) {operator} (?, ?)");
+            self.add(
+                condition,
+                vec![amount.units().into(), amount.nanos().into()],
+            );
+        }
+    }
+
+    /// Two columns, whole units and billionths, are the first amount or smaller, or the second or larger, if they are given.
+    pub fn amount_outside(&mut self, columns: [&str; 2], amounts: Option<(Amount, Amount)>) {
+        if let Some((low, high)) = amounts {
+            let [units, nanos] = columns;
+            let column = format!("(x.{units}, x.{nanos})");
+            let condition = format!("({column} <= (?, ?) OR {column} >= (?, ?))");
+            let values = [low, high].map(|amount| [amount.units().into(), amount.nanos().into()]);
+            self.add(condition, values.into_iter().flatten().collect());
+        }
+    }
+
     /// A column contains this text literally, if one is given.
     pub fn containing(&mut self, column: &str, text: Option<&str>) {
         if let Some(text) = text {
@@ -81,6 +130,12 @@ impl Conditions {
     fn add(&mut self, sql: String, values: Vec<Value>) {
         self.0.push((sql, values));
     }
+}
+
+/// The first of these columns of the row `x` that has a value.
+pub(super) fn first_of(columns: &[&str]) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| format!("x.{column}")).collect();
+    format!("coalesce({})", columns.join(", "))
 }
 
 /// The pattern of texts that contain this one literally.

@@ -13,7 +13,9 @@ use super::{
     },
     details::{BankData, CreditData},
     item::Item,
+    summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
     transaction::{self, TransactionConnection, TransactionFilter},
+    transaction_order::TransactionOrder,
 };
 use crate::{db::row::Row as _, error::Error, money::Amount, product::list::Parent};
 
@@ -103,7 +105,8 @@ impl Account {
         Ok(self.0.credit_data.as_ref().map(CreditData))
     }
 
-    /// Its movements, newest first. At most 500 a page, 50 unless told.
+    /// Its movements, newest first unless told. At most 500 a page, 50 unless told.
+    #[expect(clippy::too_many_arguments, reason = "as the public schema has them")]
     async fn transactions(
         &self,
         ctx: &Context<'_>,
@@ -114,6 +117,9 @@ impl Account {
         #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "In which order. DATE_DESC when left out.")] order_by: Option<
+            TransactionOrder,
+        >,
     ) -> Result<TransactionConnection> {
         private(ctx)?;
         let arguments = Arguments {
@@ -122,7 +128,32 @@ impl Account {
             last,
             before,
         };
-        transaction::list(ctx, Parent::Account, self.0.id, arguments, filter).await
+        transaction::list(ctx, Parent::Account, self.0.id, arguments, filter, order_by).await
+    }
+
+    /// What its transactions come to, for each currency.
+    async fn transaction_summary(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "What to sum by: one to three different things.")] group_by: Vec<
+            TransactionGrouping,
+        >,
+        #[graphql(
+            desc = "Whether CATEGORY sums each category by itself or with all that belongs to its root. LEAF when left out."
+        )]
+        category_level: Option<CategoryLevel>,
+    ) -> Result<TransactionSummary> {
+        private(ctx)?;
+        summary::of(
+            ctx,
+            Parent::Account,
+            self.0.id,
+            filter,
+            group_by,
+            category_level,
+        )
+        .await
     }
 
     /// When it was first seen.

@@ -210,6 +210,12 @@ pub enum AuditAction {
     TestEventSent,
     /// `retryDelivery` sent a delivery again.
     DeliveryRetried,
+    /// `updateTransaction` gave a transaction the user's own category, or took it away.
+    TransactionUpdated,
+    /// `createCategoryRule` made or changed a rule.
+    CategoryRuleCreated,
+    /// `deleteCategoryRule` deleted a rule.
+    CategoryRuleDeleted,
     /// `exportClientUser` began an export.
     ClientUserExported,
     /// `deleteClientUser` ordered a client user's data to be erased.

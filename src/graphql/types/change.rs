@@ -88,7 +88,7 @@ impl From<UpdateItemInput> for ItemUpdate {
 }
 
 /// What an input says of a field that can be cleared.
-pub(super) fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,
         MaybeUndefined::Null => Change::Set(None),

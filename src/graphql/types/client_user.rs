@@ -13,6 +13,7 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    category_rule::CategoryRule,
     consent::Consent,
     event::Event,
     execution::Execution,
@@ -34,7 +35,7 @@ use crate::{
 /// A page of everything that is held about a client user.
 #[derive(SimpleObject)]
 pub struct ClientUserExport {
-    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions, positions with their movements, loans and runs; then connect tokens, events, entries of the audit log. May be empty before the end.
+    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions, positions with their movements, loans and runs; then connect tokens, category rules for the user alone, events, entries of the audit log. May be empty before the end.
     records: Vec<ExportRecord>,
     /// Give it as `after` to go on; null when the export is complete.
     cursor: Option<String>,
@@ -65,6 +66,8 @@ pub enum ExportRecord {
     Execution(Execution),
     /// A token.
     ConnectToken(ConnectToken),
+    /// What decides the categories of the user's movements alone.
+    CategoryRule(CategoryRule),
     /// What happened.
     Event(Event),
     /// What was done.
@@ -132,6 +135,7 @@ impl ExportRecord {
             }
             Record::Loan(row) => Self::Loan(Loan(*row)),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
+            Record::CategoryRule(row) => Self::CategoryRule(CategoryRule(row)),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
             Record::AuditEntry(row) => Self::AuditEntry(AuditEntry(*row)),
         }
@@ -152,6 +156,7 @@ fn kind(record: &Record) -> Option<EntityKind> {
         Record::Credentials(..)
         | Record::Execution(_)
         | Record::ConnectToken(_)
+        | Record::CategoryRule(_)
         | Record::Event(_)
         | Record::AuditEntry(_) => None,
     }

@@ -23,7 +23,9 @@ use super::{
     investment::{self, InvestmentConnection, InvestmentType},
     loan::{self, LoanConnection, LoanKind},
     product::ProductType,
+    summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
     transaction::{self, TransactionConnection, TransactionFilter},
+    transaction_order::TransactionOrder,
     webhook::{self, DeliveryConnection, DeliveryStatus},
 };
 use crate::{
@@ -190,7 +192,8 @@ impl Item {
         account::list(ctx, self.0.id, arguments, kind).await
     }
 
-    /// The transactions of all its accounts, newest first. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
+    /// The transactions of all its accounts, newest first unless told. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
+    #[expect(clippy::too_many_arguments, reason = "as the public schema has them")]
     async fn transactions(
         &self,
         ctx: &Context<'_>,
@@ -201,6 +204,9 @@ impl Item {
         #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "In which order. DATE_DESC when left out.")] order_by: Option<
+            TransactionOrder,
+        >,
     ) -> Result<TransactionConnection> {
         ctx.principal()?.require_api_key("read transactions")?;
         let arguments = Arguments {
@@ -209,7 +215,32 @@ impl Item {
             last,
             before,
         };
-        transaction::list(ctx, Parent::Item, self.0.id, arguments, filter).await
+        transaction::list(ctx, Parent::Item, self.0.id, arguments, filter, order_by).await
+    }
+
+    /// What the transactions of all its accounts come to, for each currency. FORBIDDEN to connect tokens.
+    async fn transaction_summary(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+        #[graphql(desc = "What to sum by: one to three different things.")] group_by: Vec<
+            TransactionGrouping,
+        >,
+        #[graphql(
+            desc = "Whether CATEGORY sums each category by itself or with all that belongs to its root. LEAF when left out."
+        )]
+        category_level: Option<CategoryLevel>,
+    ) -> Result<TransactionSummary> {
+        ctx.principal()?.require_api_key("read transactions")?;
+        summary::of(
+            ctx,
+            Parent::Item,
+            self.0.id,
+            filter,
+            group_by,
+            category_level,
+        )
+        .await
     }
 
     /// Its positions, oldest first, those included that the institution no longer shows (`closedAt`). At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -13,6 +13,8 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    category::Category,
+    category_rule::CategoryRule,
     connector::Connector,
     consent::Consent,
     event::Event,
@@ -27,6 +29,7 @@ use crate::{
     app::App,
     audit,
     auth::Principal,
+    category,
     db::page::kinds,
     error::{Error, Result as OwnResult},
     event::log,
@@ -65,6 +68,10 @@ pub enum Node {
     Delivery(Delivery),
     /// Who did what.
     AuditEntry(AuditEntry),
+    /// What money is spent on.
+    Category(Category),
+    /// What decides categories.
+    CategoryRule(CategoryRule),
 }
 
 impl Node {
@@ -83,7 +90,9 @@ impl Node {
             | Self::Event(_)
             | Self::Webhook(_)
             | Self::Delivery(_)
-            | Self::AuditEntry(_) => None,
+            | Self::AuditEntry(_)
+            | Self::Category(_)
+            | Self::CategoryRule(_) => None,
         }
     }
 }
@@ -108,7 +117,10 @@ pub async fn find(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     }
     let node = |id: &ID| match found.get(&uuid(id)) {
         Some(node) => Some(node.clone()),
-        None => connector(app, id).map(Node::Connector),
+        None => match category::find(id) {
+            Some(category) => Some(Node::Category(Category(category))),
+            None => connector(app, id).map(Node::Connector),
+        },
     };
     Ok(ids.iter().map(node).collect())
 }
@@ -199,6 +211,10 @@ pub async fn of_table(
         "audit_entry" => {
             let found = audit::list::by_id(app, principal, ids).await?;
             each(found, |row| Node::AuditEntry(row.into()))
+        }
+        "category_rule" => {
+            let found = category::rule::by_id(app, principal, ids).await?;
+            each(found, |row| Node::CategoryRule(row.into()))
         }
         _ => HashMap::new(),
     })

@@ -8,17 +8,19 @@ use uuid::Uuid;
 use super::{
     super::{
         loader,
-        page::{self, Arguments, List, Pointed, connection},
+        page::{self, Arguments, Pointed, connection},
         rows::{Json, Plain},
         scalar::{Date, DateTime, Decimal, Id, uuid},
     },
     account::Account,
+    category::{Category, CategorySource},
+    transaction_order::{TransactionOrder, list_in},
 };
 use crate::{
     app::App,
     db::row::Row as _,
     error::Error,
-    product::list::{self, Movement, Parent},
+    product::list::{self, Listed, Movement, Parent},
 };
 
 /// A movement of an account.
@@ -100,6 +102,24 @@ impl Transaction {
         Ok(self.0.details()?.provider_code.as_deref())
     }
 
+    /// What it was for; null when nobody knows. The user's own choice goes before a rule of yours, and that before what the institution says and the classifier finds.
+    async fn category(&self) -> Result<Option<Category>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| Category(decided.category)))
+    }
+
+    /// The id of `category`; null when that is.
+    async fn category_id(&self) -> Result<Option<Id>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| Id::Word(decided.category.id)))
+    }
+
+    /// Who has decided `category`; null when that is.
+    async fn category_source(&self) -> Result<Option<CategorySource>> {
+        let decided = self.0.details()?.category;
+        Ok(decided.map(|decided| decided.source.into()))
+    }
+
     /// When it was first seen. The key to use for reading what is new.
     async fn created_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.created_at))
@@ -112,7 +132,7 @@ impl Transaction {
 }
 
 impl Plain for Transaction {
-    fn write(&self, _: &App, field: &Field, json: &mut Json) -> Option<()> {
+    fn write(&self, app: &App, field: &Field, json: &mut Json) -> Option<()> {
         let row = &self.0;
         let details = || row.details().ok();
         match field.name.node.as_str() {
@@ -129,6 +149,18 @@ impl Plain for Transaction {
             "balance" => json.maybe(details()?.balance, Json::word),
             "providerId" => json.maybe(details()?.provider_id.as_deref(), Json::text),
             "providerCode" => json.maybe(details()?.provider_code.as_deref(), Json::text),
+            "category" => json.maybe(details()?.category, |json, decided| {
+                let category = Category(decided.category);
+                json.object(&category, app, &field.selection_set.node)
+            }),
+            "categoryId" => {
+                let id = details()?.category.map(|decided| decided.category.id);
+                json.maybe(id, Json::word)
+            }
+            "categorySource" => {
+                let source = details()?.category.map(|decided| decided.source.as_str());
+                json.maybe(source, Json::word)
+            }
             "createdAt" => json.word(details()?.created_at),
             "updatedAt" => json.word(details()?.updated_at),
             _ => None,
@@ -138,7 +170,7 @@ impl Plain for Transaction {
 
 impl Pointed for Transaction {
     fn pointer(&self) -> String {
-        page::cursor(List::Transactions, self.0.key())
+        page::cursor(list_in(self.0.order), self.0.key())
     }
 }
 
@@ -162,7 +194,7 @@ impl TransactionCount {
 }
 
 connection!(
-    /// A page of transactions, newest first by `postedOn` and id.
+    /// A page of transactions, newest first by `postedOn` and id unless another order is asked for.
     TransactionConnection,
     /// A transaction in a list.
     TransactionEdge,
@@ -188,6 +220,24 @@ pub struct TransactionFilter {
     created_at_from: Option<DateTime>,
     /// Only whose description contains this text, without regard to case and accents. At most 200 characters.
     search: Option<String>,
+    /// Only of this category, or of one that belongs to it. Nothing for an id that no category has.
+    category_id: Option<ID>,
+    /// Only of one of these categories, or of one that belongs to one of them. At most 200.
+    category_ids: Option<Vec<ID>>,
+    /// Only in one of these directions.
+    types: Option<Vec<TransactionType>>,
+    /// Only with one of these statuses.
+    statuses: Option<Vec<TransactionStatus>>,
+    /// Only whose `amount`, with its sign, is this or larger.
+    amount_from: Option<Decimal>,
+    /// Only whose `amount`, with its sign, is this or smaller.
+    amount_to: Option<Decimal>,
+    /// Only whose `amount`, in or out, is this or larger. Not negative.
+    absolute_amount_from: Option<Decimal>,
+    /// Only whose `amount`, in or out, is this or smaller. Not negative.
+    absolute_amount_to: Option<Decimal>,
+    /// Only first seen at this instant or earlier.
+    created_at_to: Option<DateTime>,
 }
 
 impl From<TransactionFilter> for list::TransactionFilter {
@@ -200,6 +250,21 @@ impl From<TransactionFilter> for list::TransactionFilter {
             kind: filter.kind.map(Into::into),
             created_from: filter.created_at_from.map(|at| at.0),
             search: filter.search,
+            category: filter.category_id.map(|id| id.0),
+            categories: filter
+                .category_ids
+                .map(|ids| ids.into_iter().map(|id| id.0).collect()),
+            statuses: filter
+                .statuses
+                .map(|of| of.into_iter().map(Into::into).collect()),
+            kinds: filter
+                .types
+                .map(|of| of.into_iter().map(Into::into).collect()),
+            amount_from: filter.amount_from.map(|amount| amount.0),
+            amount_to: filter.amount_to.map(|amount| amount.0),
+            absolute_from: filter.absolute_amount_from.map(|amount| amount.0),
+            absolute_to: filter.absolute_amount_to.map(|amount| amount.0),
+            created_to: filter.created_at_to.map(|at| at.0),
         }
     }
 }
@@ -211,12 +276,19 @@ pub async fn list(
     id: Uuid,
     arguments: Arguments,
     filter: Option<TransactionFilter>,
+    order: Option<TransactionOrder>,
 ) -> Result<TransactionConnection> {
-    let slice = arguments.slice(List::Transactions, crate::graphql::MOST_TRANSACTIONS)?;
+    let order = order.map(Into::into).unwrap_or_default();
+    let slice = arguments.slice(list_in(order), crate::graphql::MOST_TRANSACTIONS)?;
     let filter = list::TransactionFilter::from(filter.unwrap_or_default());
     filter.check()?;
-    let detailed = detailed(ctx);
-    let page = loader::transactions_of(ctx, parent, id, filter.clone(), detailed, slice).await?;
+    let listed = Listed {
+        parent,
+        filter: filter.clone(),
+        order,
+        detailed: detailed(ctx),
+    };
+    let page = loader::transactions_of(ctx, listed, id, slice).await?;
     let count = TransactionCount { parent, id, filter };
     Ok(TransactionConnection::new(page, count))
 }
