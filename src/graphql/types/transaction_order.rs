@@ -12,9 +12,9 @@ pub enum TransactionOrder {
     DateDesc,
     /// By `postedOn`, the earliest first.
     DateAsc,
-    /// By `amount`, the largest first: what came in before what went out.
+    /// By `amount`, whatever its currency, the largest first: what came in before what went out.
     AmountDesc,
-    /// By `amount`, the smallest first: what went out before what came in.
+    /// By `amount`, whatever its currency, the smallest first: what went out before what came in.
     AmountAsc,
     /// By `createdAt`, the latest first.
     CreatedAtDesc,
