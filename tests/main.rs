@@ -17,6 +17,7 @@ mod layering;
 mod listen;
 mod login;
 mod merge;
+mod movements;
 mod operations;
 mod paused;
 mod plans;

@@ -54,6 +54,14 @@ pub struct Model {
     pub balance_nanos: Option<i32>,
     /// The institution's code.
     pub provider_code: Option<String>,
+    /// What only some institutions tell.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub details: Option<Json>,
+    /// Key of the bill it is on, at the institution.
+    pub bill_key: Option<String>,
+    /// Who paid whom; merged only by a run that has collected it.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub payment_data: Option<Json>,
     /// The id the row gets if it is new.
     pub new_id: Uuid,
 }

@@ -14,6 +14,7 @@ mod m20261127_000001_add_auto_sync;
 mod m20261127_000003_create_secret_guesses;
 mod m20261127_000005_create_audit_and_erasures;
 mod m20261128_000001_create_positions_and_loans;
+mod m20261128_000003_extend_transactions;
 mod m20261128_000004_add_memory_to_items;
 
 /// Brings a database to the schema that this binary knows, and back.
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000003_create_secret_guesses::Migration),
             Box::new(m20261127_000005_create_audit_and_erasures::Migration),
             Box::new(m20261128_000001_create_positions_and_loans::Migration),
+            Box::new(m20261128_000003_extend_transactions::Migration),
             Box::new(m20261128_000004_add_memory_to_items::Migration),
         ]
     }

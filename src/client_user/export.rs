@@ -28,7 +28,7 @@ use crate::{
     item::{check_client_user_id, held_parameters},
     product::{
         investment as positions,
-        list::{self as products, Movement, Parent, TransactionFilter},
+        list::{self as products, Depth, Movement, Parent, TransactionFilter},
         loan as loans,
     },
 };
@@ -260,10 +260,10 @@ impl Walk<'_> {
             }
             Section::Transactions => {
                 let all = TransactionFilter::default();
-                let page =
-                    products::transactions(app, owner, Parent::Item, &ids, &all, true, slice)
-                        .await?
-                        .remove(&item.id);
+                let (of, depth) = (Parent::Item, Depth::Whole);
+                let page = products::transactions(app, owner, of, &ids, &all, depth, slice)
+                    .await?
+                    .remove(&item.id);
                 place.page(page, Section::Investments, |row| {
                     Record::Transaction(Box::new(row))
                 })

@@ -33,7 +33,8 @@ pub use self::oauth::Oauth;
 pub use self::position::{InvestmentRecord, InvestmentTransactionRecord};
 pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
-    ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
+    MovementKey, ParticipantRecord, PaymentOf, PaymentRecord, PhoneRecord, TransactionDetails,
+    TransactionRecord, Warning,
 };
 use crate::clock::Clock;
 
@@ -182,7 +183,8 @@ impl Failure {
 pub struct Request {
     /// The product.
     pub product: Product,
-    /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. Files ignore it.
+    /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. For
+    /// [`Product::PaymentData`]: what the stream of transactions has covered. Files ignore it.
     /// For [`Product::InvestmentsTransactions`]: of each position, by [`InvestmentRecord::key`].
     pub windows: Vec<(String, Window)>,
 }
@@ -210,6 +212,14 @@ pub enum Batch {
     },
     /// What has been covered of an account's transactions.
     Covered(Coverage),
+    /// Payment data of movements of the account with this key. A stream of it that ends well has told all that the
+    /// institution knows of the windows asked for; movements that it leaves out have none.
+    Payments {
+        /// [`AccountRecord::key`] of their account.
+        account: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<PaymentOf>,
+    },
     /// Positions. A stream that ends well has shown all of them.
     Investments(Vec<InvestmentRecord>),
     /// Movements of the position with this key.

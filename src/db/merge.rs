@@ -6,13 +6,14 @@ use sea_orm::{
     ActiveModelTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult,
     IntoActiveModel as _, Statement, Value,
 };
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{Db, Engine};
 use crate::{clock::Timestamp, connector::Window, error::Result};
 
 /// What staged and stored transactions have in common, in one order.
-const CONTENT: [&str; 18] = [
+const CONTENT: [&str; 20] = [
     "row_key",
     "digest",
     "provider_id",
@@ -31,9 +32,11 @@ const CONTENT: [&str; 18] = [
     "balance_units",
     "balance_nanos",
     "provider_code",
+    "details",
+    "bill_key",
 ];
 
-/// Most rows of one insert: a row has 21 values, and SQLite takes 32,766 in a statement.
+/// Most rows of one insert: a row has 24 values, and SQLite takes 32,766 in a statement.
 const INSERT_ROWS: usize = 1_000;
 
 /// Whose staged transactions meet which stored ones.
@@ -107,6 +110,38 @@ pub async fn stage(txn: &impl ConnectionTrait, rows: Vec<staged_transaction::Mod
             .exec_without_returning(txn)
             .await?;
     }
+    Ok(())
+}
+
+/// Adds payment data to staged transactions, by their keys; those that are not staged are passed over.
+pub async fn stage_payments(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    execution: Uuid,
+    account_key: &str,
+    payments: &[(String, Option<Json>)],
+) -> Result<()> {
+    let rows = payments.iter().map(|(key, payment)| match payment {
+        Some(payment) => json!({ "k": key, "p": payment }),
+        None => json!({ "k": key }),
+    });
+    let rows = Json::Array(rows.collect());
+    let (payment, from, key) = match db.engine() {
+        Engine::Postgres => {
+            // Statistics may take a full table for an empty one: row by row along the key, whatever they say.
+            txn.execute_unprepared("SET LOCAL enable_seqscan = off")
+                .await?;
+            ("x.p", "jsonb_to_recordset($1) AS x(k text, p jsonb)", "x.k")
+        }
+        Engine::Sqlite => ("x.value -> 'p'", "json_each($1) x", "x.value ->> 'k'"),
+    };
+    let sql = format!(
+        "UPDATE staged_transaction SET payment_data = {payment} FROM {from} \
+         WHERE execution_id = $2 AND account_key = $3 AND row_key = {key}"
+    );
+    let values = [rows.into(), execution.into(), account_key.into()];
+    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
     Ok(())
 }
 
@@ -219,7 +254,7 @@ pub async fn rekey(db: &Db, txn: &impl ConnectionTrait, id: Uuid, row_key: &str)
 }
 
 /// Fields of a transaction as the public schema names them, and the columns that they come from.
-const FIELDS: [(&str, &[&str]); 12] = [
+const FIELDS: [(&str, &[&str]); 17] = [
     ("date", &["date"]),
     ("postedOn", &["posted_on"]),
     ("description", &["description"]),
@@ -235,7 +270,23 @@ const FIELDS: [(&str, &[&str]); 12] = [
     ("balance", &["balance_units", "balance_nanos"]),
     ("providerId", &["provider_id"]),
     ("providerCode", &["provider_code"]),
+    ("operationType", &["details -> 'operationType'"]),
+    (
+        "operationTypeAdditionalInfo",
+        &["details -> 'operationTypeAdditionalInfo'"],
+    ),
+    ("order", &["details -> 'order'"]),
+    ("creditCardMetadata", &["details -> 'card'"]),
+    ("merchant", &["details -> 'merchant'"]),
 ];
+
+/// The field that only a run changes which has collected it, and its column.
+const PAYMENT_FIELD: &str = "paymentData";
+const PAYMENT: &str = "payment_data";
+
+/// The bill of a staged transaction `s`, where it is known.
+const BILL: &str = "CASE WHEN s.bill_key IS NOT NULL THEN \
+    (SELECT b.id FROM bill b WHERE b.account_id = $3 AND b.key = s.bill_key) END";
 
 /// A stored transaction that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,26 +300,33 @@ pub struct Updated {
 /// Updates stored transactions whose content differs from the staged one's, and answers which, and how they differ.
 ///
 /// That is asked before: once updated, a row no longer tells what it was. Where nothing has changed, asking is all.
+/// Payment data is left alone unless it has been collected.
 pub async fn update(
     db: &Db,
     txn: &impl ConnectionTrait,
     side: Side<'_>,
+    payments: bool,
     now: Timestamp,
 ) -> Result<Vec<Updated>> {
-    let updated = differing(db, txn, side).await?;
+    let updated = differing(db, txn, side, payments).await?;
     if updated.is_empty() {
         return Ok(updated);
     }
-    let set: Vec<String> = CONTENT
+    let mut set: Vec<String> = CONTENT
         .iter()
         .filter(|column| **column != "row_key")
         .map(|column| format!("{column} = s.{column}"))
         .collect();
+    set.push(format!("bill_id = {BILL}"));
+    if payments {
+        set.push(format!("{PAYMENT} = s.{PAYMENT}"));
+    }
     let sql = format!(
         "UPDATE account_transaction SET {}, updated_at = $4 FROM staged_transaction s \
          WHERE s.execution_id = $1 AND s.account_key = $2 AND account_transaction.account_id = $3 \
-         AND account_transaction.row_key = s.row_key AND account_transaction.digest <> s.digest",
-        set.join(", ")
+         AND account_transaction.row_key = s.row_key AND {}",
+        set.join(", "),
+        differs("account_transaction", payments)
     );
     let [a, b, c] = side.values();
     let values = [a, b, c, now.0.into()];
@@ -277,9 +335,28 @@ pub async fn update(
     Ok(updated)
 }
 
+/// That a stored transaction differs from the staged one `s`.
+fn differs(stored: &str, payments: bool) -> String {
+    let content = format!("{stored}.digest <> s.digest");
+    if payments {
+        format!("({content} OR {stored}.{PAYMENT} IS DISTINCT FROM s.{PAYMENT})")
+    } else {
+        content
+    }
+}
+
 /// Stored transactions whose content differs from the staged one's. One number tells which fields do.
-async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<Vec<Updated>> {
-    let bits: Vec<String> = FIELDS
+async fn differing(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    payments: bool,
+) -> Result<Vec<Updated>> {
+    let mut fields = FIELDS.to_vec();
+    if payments {
+        fields.push((PAYMENT_FIELD, &[PAYMENT]));
+    }
+    let bits: Vec<String> = fields
         .iter()
         .enumerate()
         .map(|(place, (_, columns))| {
@@ -293,14 +370,15 @@ async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Resul
         .collect();
     let sql = format!(
         "SELECT t.id AS id, {} AS fields FROM account_transaction t JOIN staged_transaction s ON t.row_key = s.row_key \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.digest <> s.digest",
-        bits.join(" + ")
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND {}",
+        bits.join(" + "),
+        differs("t", payments)
     );
     let statement = Statement::from_sql_and_values(db.backend(), sql, side.values());
     let rows = txn.query_all_raw(statement).await?;
     let updated = |row: &sea_orm::QueryResult| {
         let bits: i32 = row.try_get("", "fields")?;
-        let names = FIELDS.iter().enumerate();
+        let names = fields.iter().enumerate();
         Ok(Updated {
             id: row.try_get("", "id")?,
             fields: names
@@ -345,20 +423,25 @@ pub struct Owner {
     pub item: Uuid,
 }
 
-/// Inserts what is staged and not stored.
+/// Inserts what is staged and not stored; payment data only if it has been collected.
 pub async fn insert(
     db: &Db,
     txn: &impl ConnectionTrait,
     side: Side<'_>,
     owner: Owner,
+    payments: bool,
     now: Timestamp,
 ) -> Result<Inserted> {
-    let columns = CONTENT.join(", ");
-    let staged: Vec<String> = CONTENT.iter().map(|column| format!("s.{column}")).collect();
+    let mut columns: Vec<&str> = CONTENT.to_vec();
+    if payments {
+        columns.push(PAYMENT);
+    }
+    let staged: Vec<String> = columns.iter().map(|column| format!("s.{column}")).collect();
     let insert = format!(
-        "INSERT INTO account_transaction (id, application_id, item_id, account_id, {columns}, created_at, updated_at) \
-         SELECT s.new_id, $4, $5, $3, {}, $6, $6 FROM staged_transaction s \
+        "INSERT INTO account_transaction (id, application_id, item_id, account_id, {}, bill_id, created_at, updated_at) \
+         SELECT s.new_id, $4, $5, $3, {}, {BILL}, $6, $6 FROM staged_transaction s \
          WHERE s.execution_id = $1 AND s.account_key = $2 AND {NOT_STORED}",
+        columns.join(", "),
         staged.join(", ")
     );
     let [a, b, c] = side.values();

@@ -45,7 +45,7 @@ use crate::{
         self as items,
         history::{self, Run},
     },
-    product::list::{self, Movement, Parent, TransactionFilter},
+    product::list::{self, Depth, Movement, Parent, TransactionFilter},
     webhook as webhooks,
 };
 
@@ -163,8 +163,8 @@ impl std::error::Error for Told {
     }
 }
 
-/// Of what, which, with their details or not, which part.
-type Transactions = (Parent, TransactionFilter, bool, Slice);
+/// Of what, which, how much of them, which part.
+type Transactions = (Parent, TransactionFilter, Depth, Slice);
 
 /// Of what, how they stand, which part.
 type Deliveries = (webhooks::Parent, Option<DeliveryStatus>, Slice);
@@ -328,14 +328,14 @@ pub async fn transactions_of(
     parent: Parent,
     id: Uuid,
     filter: TransactionFilter,
-    detailed: bool,
+    depth: Depth,
     slice: Slice,
 ) -> Result<Page<Movement>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |(parent, filter, detailed, slice): Transactions, ids: Vec<Uuid>| async move {
-        list::transactions(&app, owner, parent, &ids, &filter, detailed, slice).await
+    let load = move |(parent, filter, depth, slice): Transactions, ids: Vec<Uuid>| async move {
+        list::transactions(&app, owner, parent, &ids, &filter, depth, slice).await
     };
-    let arguments = (parent, filter, detailed, slice);
+    let arguments = (parent, filter, depth, slice);
     let page = loaders(ctx).transactions_of.load(arguments, id, load);
     let page = page.await?.unwrap_or_default();
     show(ctx, EntityKind::Transaction, page.rows.len());

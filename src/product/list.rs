@@ -12,7 +12,7 @@ use entity::{
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::text::fold;
+use super::{particulars::Particulars, text::fold};
 use crate::{
     app::App,
     auth::Principal,
@@ -42,6 +42,7 @@ stored!(
         application_id,
         item_id,
         key,
+        first_key,
         ordinal,
         kind,
         subtype,
@@ -56,7 +57,9 @@ stored!(
         bank_data,
         credit_data,
         collected_to,
+        payment_collected_to,
         suspect,
+        closed_at,
         created_at,
         updated_at
     },
@@ -159,7 +162,7 @@ pub async fn identities(
 }
 
 /// A transaction as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Movement {
     /// Identity.
     pub id: Uuid,
@@ -179,11 +182,24 @@ pub struct Movement {
     pub kind: TransactionType,
     /// Settled or not.
     pub status: TransactionStatus,
-    /// The rest, where it has been read.
+    /// More, where it has been read.
     details: Option<Details>,
+    /// The rest, where it has been read.
+    particulars: Option<Box<Particulars>>,
 }
 
-/// What lists seldom show of a transaction, and do not read then: a page has many rows.
+/// How much is read of the transactions of a list: a page has many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Depth {
+    /// What lists show.
+    Brief,
+    /// Also their [`Details`].
+    Detailed,
+    /// Also their [`Particulars`].
+    Whole,
+}
+
+/// What lists seldom show of a transaction, and do not read then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
     /// Instant.
@@ -205,11 +221,19 @@ pub struct Details {
 }
 
 impl Movement {
-    /// The rest; fails where a list has left it out.
+    /// More of it; fails where a list has left it out.
     pub fn details(&self) -> Result<&Details> {
-        let details = self.details.as_ref();
-        details.ok_or_else(|| Error::internal("the list has left out what is asked for"))
+        self.details.as_ref().ok_or_else(left_out)
     }
+
+    /// The rest; fails where a list has left it out.
+    pub fn particulars(&self) -> Result<&Particulars> {
+        self.particulars.as_deref().ok_or_else(left_out)
+    }
+}
+
+fn left_out() -> Error {
+    Error::internal("the list has left out what is asked for")
 }
 
 const OF_ACCOUNT: Source = Source {
@@ -225,29 +249,58 @@ const OF_ITEM: Source = Source {
     ..OF_ACCOUNT
 };
 
+/// The columns of a transaction: what lists show, [`Details`], [`Particulars`].
+const COLUMNS: [&str; BRIEF + DETAILS + PARTICULARS] = [
+    "id",
+    "item_id",
+    "account_id",
+    "posted_on",
+    "description",
+    "amount_units",
+    "amount_nanos",
+    "currency_code",
+    "kind",
+    "status",
+    "date",
+    "description_raw",
+    "account_amount_units",
+    "account_amount_nanos",
+    "balance_units",
+    "balance_nanos",
+    "provider_id",
+    "provider_code",
+    "created_at",
+    "updated_at",
+    "details",
+    "payment_data",
+    "bill_id",
+];
+const BRIEF: usize = 10;
+const DETAILS: usize = 10;
+const PARTICULARS: usize = 3;
+
 impl Row for Movement {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "item_id",
-        "account_id",
-        "posted_on",
-        "description",
-        "amount_units",
-        "amount_nanos",
-        "currency_code",
-        "kind",
-        "status",
-        "date",
-        "description_raw",
-        "account_amount_units",
-        "account_amount_nanos",
-        "balance_units",
-        "balance_nanos",
-        "provider_id",
-        "provider_code",
-        "created_at",
-        "updated_at",
-    ];
+    const COLUMNS: &'static [&'static str] = &COLUMNS;
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        let Detailed(detailed) = Detailed::read(cells)?;
+        let particulars = Particulars::read(cells.take()?, cells.take()?, cells.take()?)?;
+        Ok(Self {
+            particulars: Some(Box::new(particulars)),
+            ..detailed
+        })
+    }
+
+    fn key(&self) -> Key {
+        Key::Day(self.posted_on, self.id)
+    }
+}
+
+/// A transaction with its details alone.
+struct Detailed(Movement);
+
+impl Row for Detailed {
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(BRIEF + DETAILS).0;
 
     fn read(cells: &mut Cells<'_>) -> Result<Self> {
         let Brief(brief) = Brief::read(cells)?;
@@ -261,14 +314,14 @@ impl Row for Movement {
             created_at: cells.take()?,
             updated_at: cells.take()?,
         };
-        Ok(Self {
+        Ok(Self(Movement {
             details: Some(details),
             ..brief
-        })
+        }))
     }
 
     fn key(&self) -> Key {
-        Key::Day(self.posted_on, self.id)
+        self.0.key()
     }
 }
 
@@ -276,7 +329,7 @@ impl Row for Movement {
 struct Brief(Movement);
 
 impl Row for Brief {
-    const COLUMNS: &'static [&'static str] = Movement::COLUMNS.split_at(10).0;
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(BRIEF).0;
 
     fn read(cells: &mut Cells<'_>) -> Result<Self> {
         Ok(Self(Movement {
@@ -290,6 +343,7 @@ impl Row for Brief {
             kind: cells.take()?,
             status: cells.take()?,
             details: None,
+            particulars: None,
         }))
     }
 
@@ -382,28 +436,41 @@ impl Parent {
     }
 }
 
-/// Transactions of Items or accounts that the principal has been shown, newest first; without their details unless
-/// `detailed`.
+/// Transactions of Items or accounts that the principal has been shown, newest first; only so much of each is read.
 pub async fn transactions(
     app: &App,
     application: Uuid,
     parent: Parent,
     ids: &[Uuid],
     filter: &TransactionFilter,
-    detailed: bool,
+    depth: Depth,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<Movement>>> {
-    let (source, conditions) = (parent.source(), filter.conditions(application));
-    if detailed {
-        let owner = |row: &Movement| parent.of(row);
-        return page::of_parents(&app.db, source, ids, &conditions, slice, owner).await;
-    }
-    let owner = |Brief(row): &Brief| parent.of(row);
-    let pages = page::of_parents(&app.db, source, ids, &conditions, slice, owner).await?;
-    Ok(pages
-        .into_iter()
-        .map(|(id, page)| (id, page.map(|Brief(row)| row)))
-        .collect())
+    let (db, source, conditions) = (&app.db, parent.source(), filter.conditions(application));
+    Ok(match depth {
+        Depth::Brief => {
+            let owner = |Brief(row): &Brief| parent.of(row);
+            let pages = page::of_parents(db, source, ids, &conditions, slice, owner).await?;
+            each(pages, |Brief(row)| row)
+        }
+        Depth::Detailed => {
+            let owner = |Detailed(row): &Detailed| parent.of(row);
+            let pages = page::of_parents(db, source, ids, &conditions, slice, owner).await?;
+            each(pages, |Detailed(row)| row)
+        }
+        Depth::Whole => {
+            let owner = |row: &Movement| parent.of(row);
+            page::of_parents(db, source, ids, &conditions, slice, owner).await?
+        }
+    })
+}
+
+fn each<R>(
+    pages: HashMap<Uuid, Page<R>>,
+    movement: impl Fn(R) -> Movement,
+) -> HashMap<Uuid, Page<Movement>> {
+    let pages = pages.into_iter();
+    pages.map(|(id, page)| (id, page.map(&movement))).collect()
 }
 
 /// How many transactions Items or accounts have.

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod investment;
 pub mod list;
 pub mod loan;
+pub mod particulars;
 pub mod snapshot;
 pub mod text;
 pub mod transaction;

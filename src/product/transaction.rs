@@ -6,23 +6,25 @@
 
 use std::{collections::HashMap, fmt::Write as _};
 
+use chrono::NaiveDate;
 use entity::{
     account, execution, item,
     kind::{EntityKind, EventType, TransactionStatus},
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
-    account as accounts,
+    account as accounts, particulars,
     text::{fold, likeness},
 };
 use crate::{
     app::App,
     clock::Timestamp,
-    connector::{Coverage, SourceKind, TransactionRecord, Warning},
+    connector::{Coverage, PaymentOf, SourceKind, TransactionRecord, Warning},
     db::{
         self,
         merge::{self, Fresh, Gone, Owner, Side},
@@ -53,17 +55,27 @@ const ACCOUNT_ORDINAL: i32 = 0;
 pub struct Stager {
     execution: Uuid,
     source: SourceKind,
+    payments: bool,
+    first_keys: HashMap<String, String>,
     ordinals: HashMap<[u8; 16], u32>,
 }
 
 impl Stager {
-    /// For one stream of one run.
-    pub fn new(execution: Uuid, source: SourceKind) -> Self {
+    /// For one stream of one run. Payment data is kept only if it is to be collected.
+    pub fn new(execution: Uuid, source: SourceKind, payments: bool) -> Self {
         Self {
             execution,
             source,
+            payments,
+            first_keys: HashMap::new(),
             ordinals: HashMap::new(),
         }
+    }
+
+    /// The same, of accounts some of which were known by another key at first.
+    #[must_use]
+    pub fn with_first_keys(self, first_keys: HashMap<String, String>) -> Self {
+        Self { first_keys, ..self }
     }
 
     /// The rows of a batch. The last of several with one key wins.
@@ -95,22 +107,20 @@ impl Stager {
         record: TransactionRecord,
         now: Timestamp,
     ) -> staged_transaction::Model {
-        let identity = hash(&[
+        let row_key = self.row_key(
             account_key,
-            &record.posted_on.to_string(),
-            &record.amount.to_string(),
+            record.id.as_deref(),
+            record.posted_on,
+            record.amount,
             &record.description,
-            record.description_raw.as_deref().unwrap_or(""),
-        ]);
-        let row_key = match (&record.id, self.source) {
-            (Some(id), SourceKind::Institution) => format!("i:{id}"),
-            (Some(id), SourceKind::File) => format!("i:{id}:{}", hex(&identity)),
-            (None, _) => {
-                let ordinal = self.ordinals.entry(identity).or_insert(0);
-                *ordinal += 1;
-                format!("f:{}:{ordinal}", hex(&identity))
-            }
-        };
+            record.description_raw.as_deref(),
+        );
+        let bill_key = record
+            .details
+            .card
+            .as_ref()
+            .and_then(|card| card.bill_key.clone());
+        let (details, payment_data) = particulars::stored(record.details);
         let number = |amount: Option<Amount>| amount.map_or_else(String::new, |a| a.to_string());
         let digest = hash(&[
             record.id.as_deref().unwrap_or(""),
@@ -126,6 +136,10 @@ impl Stager {
             &number(record.balance),
             record.provider_code.as_deref().unwrap_or("\0"),
         ]);
+        let digest = match &details {
+            Some(details) => hash(&[&hex(&digest), &details.to_string()]),
+            None => digest,
+        };
         let search_text = match &record.description_raw {
             Some(raw) => fold(&format!("{} {raw}", record.description)),
             None => fold(&record.description),
@@ -151,8 +165,60 @@ impl Stager {
             balance_units: record.balance.map(Amount::units),
             balance_nanos: record.balance.map(Amount::nanos),
             provider_code: record.provider_code,
+            details,
+            bill_key,
+            payment_data: payment_data.filter(|_| self.payments),
             new_id: app.rng.id(now),
         }
+    }
+
+    /// Payment data by the key of the staged row that it is about.
+    pub fn payments(
+        &mut self,
+        account_key: &str,
+        rows: Vec<PaymentOf>,
+    ) -> Vec<(String, Option<Value>)> {
+        let keyed = rows.into_iter().map(|PaymentOf { movement, payment }| {
+            let row_key = self.row_key(
+                account_key,
+                movement.id.as_deref(),
+                movement.posted_on,
+                movement.amount,
+                &movement.description,
+                movement.description_raw.as_deref(),
+            );
+            (row_key, particulars::stored_payment(&payment))
+        });
+        keyed.collect()
+    }
+
+    /// What a movement is matched by.
+    fn row_key(
+        &mut self,
+        account_key: &str,
+        id: Option<&str>,
+        posted_on: NaiveDate,
+        amount: Amount,
+        description: &str,
+        description_raw: Option<&str>,
+    ) -> String {
+        if let (Some(id), SourceKind::Institution) = (id, self.source) {
+            return format!("i:{id}");
+        }
+        let first_key = self.first_keys.get(account_key);
+        let content = hash(&[
+            first_key.map_or(account_key, String::as_str),
+            &posted_on.to_string(),
+            &amount.to_string(),
+            description,
+            description_raw.unwrap_or(""),
+        ]);
+        if let Some(id) = id {
+            return format!("i:{id}:{}", hex(&content));
+        }
+        let ordinal = self.ordinals.entry(content).or_insert(0);
+        *ordinal += 1;
+        format!("f:{}:{ordinal}", hex(&content))
     }
 }
 
@@ -188,14 +254,24 @@ pub enum Merged {
     },
 }
 
+/// What a run knows of an account's transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct Collected<'a> {
+    /// What it has covered.
+    pub coverage: Option<&'a Coverage>,
+    /// How the rows behave.
+    pub source: SourceKind,
+    /// Whether payment data has been collected too. If not, what is stored of it stays.
+    pub payments: bool,
+}
+
 /// Merges what a run has staged for an account. The account's row is saved when its own state has changed.
 pub async fn merge(
     txn: &impl ConnectionTrait,
     app: &App,
     execution: &execution::Model,
     row: &mut account::Model,
-    coverage: Option<&Coverage>,
-    source: SourceKind,
+    collected: Collected<'_>,
 ) -> Result<Merged> {
     let now = app.clock.now();
     let key = row.key.clone();
@@ -205,7 +281,9 @@ pub async fn merge(
         account: row.id,
     };
     merge::prefer_sets(&app.db, txn, side).await?;
-    let covered = coverage.filter(|covered| covered.complete && source == SourceKind::Institution);
+    let covered = collected
+        .coverage
+        .filter(|covered| covered.complete && collected.source == SourceKind::Institution);
     let mut gone = match covered {
         Some(covered) => merge::gone(&app.db, txn, side, covered.window).await?,
         None => Vec::new(),
@@ -223,19 +301,21 @@ pub async fn merge(
             }
         }
         let to = Some(covered.window.to);
-        if row.collected_to < to || before.is_some() {
+        let paid_to = to.filter(|_| collected.payments);
+        if row.collected_to < to || row.payment_collected_to < paid_to || before.is_some() {
             row.collected_to = row.collected_to.max(to);
+            row.payment_collected_to = row.payment_collected_to.max(paid_to);
             accounts::save(txn, row).await?;
         }
     }
     let gone: Vec<Uuid> = gone.into_iter().map(|gone| gone.id).collect();
-    let updated = merge::update(&app.db, txn, side, now).await?;
+    let updated = merge::update(&app.db, txn, side, collected.payments, now).await?;
     merge::delete(&app.db, txn, &gone).await?;
     let owner = Owner {
         application: execution.application_id,
         item: execution.item_id,
     };
-    let inserted = merge::insert(&app.db, txn, side, owner, now).await?;
+    let inserted = merge::insert(&app.db, txn, side, owner, collected.payments, now).await?;
     let by = Some(execution.triggered_by);
     let mut events = Vec::new();
     if inserted.count > 0 {

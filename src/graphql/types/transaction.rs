@@ -1,7 +1,7 @@
 //! Movements of accounts.
 
 use async_graphql::{
-    Context, Enum, ID, InputObject, Lookahead, Object, Result, parser::types::Field,
+    Context, Enum, ID, InputObject, Lookahead, Object, Result, SelectionField, parser::types::Field,
 };
 use uuid::Uuid;
 
@@ -13,12 +13,14 @@ use super::{
         scalar::{Date, DateTime, Decimal, Id, uuid},
     },
     account::Account,
+    payment::PaymentData,
+    purchase::{CreditCardMetadata, Merchant},
 };
 use crate::{
     app::App,
     db::row::Row as _,
     error::Error,
-    product::list::{self, Movement, Parent},
+    product::list::{self, Depth, Movement, Parent},
 };
 
 /// A movement of an account.
@@ -100,6 +102,40 @@ impl Transaction {
         Ok(self.0.details()?.provider_code.as_deref())
     }
 
+    /// The institution's own classification, such as `TRANSFERENCIA`; null when it has none.
+    async fn operation_type(&self) -> Result<Option<&str>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.operation_type.as_deref())
+    }
+
+    /// More about `operationType`, in the institution's words; null when it tells no more.
+    async fn operation_type_additional_info(&self) -> Result<Option<&str>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.operation_type_additional_info.as_deref())
+    }
+
+    /// Its place among the account's movements of the same day; null when the institution does not tell.
+    async fn order(&self) -> Result<Option<i32>> {
+        Ok(self.0.particulars()?.details.order)
+    }
+
+    /// Who paid whom, and how. Null when the institution does not tell, and when the Item has never collected PAYMENT_DATA.
+    async fn payment_data(&self) -> Result<Option<PaymentData<'_>>> {
+        Ok(self.0.particulars()?.payment.as_ref().map(PaymentData))
+    }
+
+    /// What only movements of credit cards have; null for others, and when the institution tells nothing of it.
+    async fn credit_card_metadata(&self) -> Result<Option<CreditCardMetadata<'_>>> {
+        let particulars = self.0.particulars()?;
+        Ok(CreditCardMetadata::of(particulars))
+    }
+
+    /// Whom a purchase was made at; null when the institution does not tell.
+    async fn merchant(&self) -> Result<Option<Merchant<'_>>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.merchant.as_ref().map(Merchant))
+    }
+
     /// When it was first seen. The key to use for reading what is new.
     async fn created_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.created_at))
@@ -115,6 +151,7 @@ impl Plain for Transaction {
     fn write(&self, _: &App, field: &Field, json: &mut Json) -> Option<()> {
         let row = &self.0;
         let details = || row.details().ok();
+        let told = || Some(&row.particulars().ok()?.details);
         match field.name.node.as_str() {
             "id" => json.word(row.id),
             "postedOn" => json.word(row.posted_on),
@@ -131,6 +168,12 @@ impl Plain for Transaction {
             "providerCode" => json.maybe(details()?.provider_code.as_deref(), Json::text),
             "createdAt" => json.word(details()?.created_at),
             "updatedAt" => json.word(details()?.updated_at),
+            "operationType" => json.maybe(told()?.operation_type.as_deref(), Json::text),
+            "operationTypeAdditionalInfo" => {
+                let info = told()?.operation_type_additional_info.as_deref();
+                json.maybe(info, Json::text)
+            }
+            "order" => json.maybe(told()?.order, Json::number),
             _ => None,
         }
     }
@@ -215,8 +258,8 @@ pub async fn list(
     let slice = arguments.slice(List::Transactions, crate::graphql::MOST_TRANSACTIONS)?;
     let filter = list::TransactionFilter::from(filter.unwrap_or_default());
     filter.check()?;
-    let detailed = detailed(ctx);
-    let page = loader::transactions_of(ctx, parent, id, filter.clone(), detailed, slice).await?;
+    let depth = depth(ctx);
+    let page = loader::transactions_of(ctx, parent, id, filter.clone(), depth, slice).await?;
     let count = TransactionCount { parent, id, filter };
     Ok(TransactionConnection::new(page, count))
 }
@@ -234,16 +277,36 @@ const BRIEF: &[&str] = &[
     "status",
 ];
 
-/// Whether anything else is asked for of the rows of a page.
-fn detailed(ctx: &Context<'_>) -> bool {
+/// What only whole rows tell.
+const WHOLE: &[&str] = &[
+    "operationType",
+    "operationTypeAdditionalInfo",
+    "order",
+    "paymentData",
+    "creditCardMetadata",
+    "merchant",
+];
+
+/// How much is asked for of the rows of a page.
+fn depth(ctx: &Context<'_>) -> Depth {
     let page = ctx.look_ahead();
-    [page.field("nodes"), page.field("edges").field("node")]
-        .iter()
-        .flat_map(Lookahead::selection_fields)
-        .any(|rows| {
-            rows.selection_set()
-                .any(|field| !BRIEF.contains(&field.name()))
-        })
+    let rows = [page.field("nodes"), page.field("edges").field("node")];
+    let rows = rows.iter().flat_map(Lookahead::selection_fields);
+    let deepest = |rows: SelectionField<'_>| {
+        let fields = rows.selection_set();
+        fields.map(|field| depth_of(field.name())).max()
+    };
+    rows.filter_map(deepest).max().unwrap_or(Depth::Brief)
+}
+
+fn depth_of(field: &str) -> Depth {
+    if BRIEF.contains(&field) {
+        Depth::Brief
+    } else if WHOLE.contains(&field) {
+        Depth::Whole
+    } else {
+        Depth::Detailed
+    }
 }
 
 /// Direction of a movement, from the holder's point of view.

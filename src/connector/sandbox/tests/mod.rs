@@ -153,6 +153,7 @@ async fn see(connector: &dyn Connector, user: &str, today: NaiveDate, window: Wi
                     seen.rows.entry(account).or_default().extend(rows);
                 }
                 Batch::Covered(coverage) => seen.covered.push(coverage),
+                Batch::Payments { .. } => panic!("it is not asked for"),
                 Batch::Identity(identity) => seen.identity = *identity,
                 Batch::Warning(warning) => panic!("{warning:?}"),
             }
