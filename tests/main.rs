@@ -22,6 +22,7 @@ mod operations;
 mod paused;
 mod plans;
 mod privacy;
+mod replacements;
 mod rows;
 mod schema;
 mod storm;

@@ -62,6 +62,10 @@ pub struct Model {
     pub payment_data: Option<Json>,
     /// Category.
     pub category_id: Option<String>,
+    /// What has decided that.
+    pub category_source: Option<String>,
+    /// The category of the rule that fits it.
+    pub rule_category_id: Option<String>,
     /// The category that its application has given it.
     pub user_category_id: Option<String>,
     /// The movement that was written in its place, which may be replaced itself by now.

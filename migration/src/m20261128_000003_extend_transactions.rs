@@ -150,6 +150,8 @@ fn tables() -> [TableCreateStatement; 2] {
             .col(ColumnDef::new("bill_id").uuid())
             .col(ColumnDef::new("payment_data").json_binary())
             .col(ColumnDef::new("category_id").text())
+            .col(ColumnDef::new("category_source").text())
+            .col(ColumnDef::new("rule_category_id").text())
             .col(ColumnDef::new("user_category_id").text())
             .col(ColumnDef::new("replaced_by").uuid().not_null())
             .col(ColumnDef::new("confidence").integer().not_null())

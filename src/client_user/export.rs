@@ -33,12 +33,12 @@ use crate::{
     },
 };
 
-/// Parts that one page looks into. An Item has ten.
-const PARTS: usize = 100;
+/// Parts that one page looks into. An Item has eleven.
+const PARTS: usize = 110;
 /// Positions of the log that one part looks at.
 const STRETCH: i64 = 20_000;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Something that is held about a client user.
 #[derive(Debug)]
@@ -90,6 +90,7 @@ enum Section {
     Accounts,
     Identity,
     Transactions,
+    ReplacedTransactions,
     Executions,
     ConnectTokens,
     Events,
@@ -264,7 +265,13 @@ impl Walk<'_> {
                 let page = products::transactions(app, owner, of, &ids, &all, depth, slice)
                     .await?
                     .remove(&item.id);
-                place.page(page, Section::Investments, |row| {
+                place.page(page, Section::ReplacedTransactions, |row| {
+                    Record::Transaction(Box::new(row))
+                })
+            }
+            Section::ReplacedTransactions => {
+                let page = products::replaced_transactions(app, owner, item.id, slice).await?;
+                place.page(Some(page), Section::Investments, |row| {
                     Record::Transaction(Box::new(row))
                 })
             }
@@ -374,13 +381,14 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
         Self::Accounts,
         Self::Identity,
         Self::Transactions,
+        Self::ReplacedTransactions,
         Self::Executions,
         Self::ConnectTokens,
         Self::Events,
@@ -442,7 +450,12 @@ impl Place {
         let section = *Section::ALL.get(usize::from(*section))?;
         let key = match (section, rest.len()) {
             (_, 0) => None,
-            (Section::Transactions | Section::InvestmentTransactions, 20) => {
+            (
+                Section::Transactions
+                | Section::ReplacedTransactions
+                | Section::InvestmentTransactions,
+                20,
+            ) => {
                 let (day, id) = rest.split_first_chunk()?;
                 let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))?;
                 Some(Key::Day(day, Uuid::from_slice(id).ok()?))

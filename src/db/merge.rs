@@ -74,6 +74,8 @@ pub struct Gone {
 pub struct Fresh {
     /// What it will be matched by.
     pub row_key: String,
+    /// The id that it gets.
+    pub new_id: Uuid,
     /// Local day.
     pub posted_on: NaiveDate,
     /// Whole units.
@@ -235,7 +237,7 @@ pub async fn fresh_with_units(
 ) -> Result<Vec<Fresh>> {
     let listed: Vec<String> = units.iter().map(i64::to_string).collect();
     let sql = format!(
-        "SELECT s.row_key, s.posted_on, s.amount_units, s.amount_nanos, s.currency_code, s.search_text \
+        "SELECT s.row_key, s.new_id, s.posted_on, s.amount_units, s.amount_nanos, s.currency_code, s.search_text \
          FROM staged_transaction s WHERE s.execution_id = $1 AND s.account_key = $2 AND s.status = 'POSTED' \
          AND s.amount_units IN ({}) AND {NOT_STORED} ORDER BY s.posted_on, s.row_key",
         listed.join(",")
@@ -486,7 +488,7 @@ pub async fn insert(
 }
 
 /// That a staged transaction `s` of [`Side::values`] is not stored.
-const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE t.account_id = $3 AND t.row_key = s.row_key)";
+pub(super) const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE t.account_id = $3 AND t.row_key = s.row_key)";
 
 impl Side<'_> {
     /// Bound as $1, $2 and $3.

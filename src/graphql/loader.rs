@@ -38,7 +38,10 @@ use super::{
 };
 use crate::{
     audit::Shown,
-    db::page::{Page, Slice},
+    db::{
+        page::{Page, Slice},
+        replacement::Replaced,
+    },
     error::{Error, Result},
     event::log,
     item::{
@@ -188,6 +191,7 @@ pub struct Loaders {
     account_counts: Batch<Option<AccountType>, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
     whole: Whole,
+    replaced: Batch<(), Uuid, Replaced>,
     shown: Arc<Shown>,
 }
 
@@ -212,6 +216,7 @@ impl Loaders {
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
             whole: Whole::new(turn),
+            replaced: Batch::new(turn),
             shown,
         }
     }
@@ -357,6 +362,13 @@ pub async fn count_transactions(
         .transaction_counts
         .load((parent, filter), id, load);
     Ok(count.await?.unwrap_or(0))
+}
+
+/// What a transaction has replaced, if it has.
+pub async fn replaced(ctx: &Context<'_>, transaction: Uuid) -> Result<Option<Replaced>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(), ids: Vec<Uuid>| async move { list::replaced_by(&app, owner, &ids).await };
+    loaders(ctx).replaced.load((), transaction, load).await
 }
 
 /// A published event of this application.

@@ -124,7 +124,7 @@ impl Query {
         Ok(loader::account(ctx, uuid(&id)).await?.map(Account))
     }
 
-    /// A transaction; null when you have none with this id. FORBIDDEN to connect tokens.
+    /// A transaction, also one that the institution has deleted and written anew (`replacedBy`); null when you have none with this id. FORBIDDEN to connect tokens.
     async fn transaction(
         &self,
         ctx: &Context<'_>,

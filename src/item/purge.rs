@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use entity::{
     account, connect_token, consent, data_key, execution, idempotency_key, identity, investment,
-    investment_transaction, item, loan, transaction, upload,
+    investment_transaction, item, loan, replaced_transaction, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -93,6 +93,9 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
         removed += chunks_of(app, upload).await?;
     }
     removed += drain::<transaction::Entity>(app, transaction::Column::ItemId.eq(id)).await?;
+    removed +=
+        drain::<replaced_transaction::Entity>(app, replaced_transaction::Column::ItemId.eq(id))
+            .await?;
     removed += drain::<account::Entity>(app, account::Column::ItemId.eq(id)).await?;
     removed +=
         drain::<investment_transaction::Entity>(app, investment_transaction::Column::ItemId.eq(id))

@@ -19,6 +19,7 @@ use crate::{
     clock::Timestamp,
     db::{
         page::{self, Conditions, Key, Page, Slice, Source},
+        replacement::{self, Replaced},
         row::{Cells, Row, stored},
     },
     error::{Error, Result},
@@ -186,6 +187,17 @@ pub struct Movement {
     details: Option<Details>,
     /// The rest, where it has been read.
     particulars: Option<Box<Particulars>>,
+    /// What has become of it, if it is gone.
+    pub former: Option<Former>,
+}
+
+/// That a transaction is gone, and what it has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// What it has become.
+    pub replaced: Replaced,
+    /// When it was gone.
+    pub deleted_at: Timestamp,
 }
 
 /// How much is read of the transactions of a list: a page has many rows.
@@ -249,8 +261,8 @@ const OF_ITEM: Source = Source {
     ..OF_ACCOUNT
 };
 
-/// The columns of a transaction: what lists show, [`Details`], [`Particulars`].
-const COLUMNS: [&str; BRIEF + DETAILS + PARTICULARS] = [
+/// The columns of a transaction: what lists show, [`Details`], [`Particulars`], [`Former`].
+const COLUMNS: [&str; WHOLE + FORMER] = [
     "id",
     "item_id",
     "account_id",
@@ -274,13 +286,17 @@ const COLUMNS: [&str; BRIEF + DETAILS + PARTICULARS] = [
     "details",
     "payment_data",
     "bill_id",
+    "replaced_by",
+    "confidence",
+    "deleted_at",
 ];
 const BRIEF: usize = 10;
 const DETAILS: usize = 10;
-const PARTICULARS: usize = 3;
+const WHOLE: usize = BRIEF + DETAILS + 3;
+const FORMER: usize = 3;
 
 impl Row for Movement {
-    const COLUMNS: &'static [&'static str] = &COLUMNS;
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(WHOLE).0;
 
     fn read(cells: &mut Cells<'_>) -> Result<Self> {
         let Detailed(detailed) = Detailed::read(cells)?;
@@ -293,6 +309,34 @@ impl Row for Movement {
 
     fn key(&self) -> Key {
         Key::Day(self.posted_on, self.id)
+    }
+}
+
+/// A transaction that is gone.
+struct Gone(Movement);
+
+impl Row for Gone {
+    const COLUMNS: &'static [&'static str] = &COLUMNS;
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        let movement = Movement::read(cells)?;
+        let replaced = Replaced {
+            id: movement.id,
+            by: cells.take()?,
+            confidence: cells.take()?,
+        };
+        let former = Former {
+            replaced,
+            deleted_at: cells.take()?,
+        };
+        Ok(Self(Movement {
+            former: Some(former),
+            ..movement
+        }))
+    }
+
+    fn key(&self) -> Key {
+        self.0.key()
     }
 }
 
@@ -344,6 +388,7 @@ impl Row for Brief {
             status: cells.take()?,
             details: None,
             particulars: None,
+            former: None,
         }))
     }
 
@@ -485,14 +530,52 @@ pub async fn count_transactions(
     page::count(&app.db, parent.source(), ids, &conditions).await
 }
 
-/// Transactions by id.
+/// Transactions by id, also those that have been replaced.
 pub async fn transactions_by_id(
     app: &App,
     principal: &Principal,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Movement>> {
-    let found = page::by_id::<Movement>(&app.db, OF_ACCOUNT, principal.application, ids).await?;
-    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+    let owner = principal.application;
+    let found = page::by_id::<Movement>(&app.db, OF_ACCOUNT, owner, ids).await?;
+    let mut found: HashMap<Uuid, Movement> = found.into_iter().map(|row| (row.id, row)).collect();
+    let missing = ids.iter().filter(|id| !found.contains_key(*id));
+    let missing: Vec<Uuid> = missing.copied().collect();
+    if !missing.is_empty() {
+        let gone = page::by_id::<Gone>(&app.db, REPLACED, owner, &missing).await?;
+        found.extend(gone.into_iter().map(|Gone(row)| (row.id, row)));
+    }
+    Ok(found)
+}
+
+const REPLACED: Source = Source {
+    table: "replaced_transaction",
+    ..OF_ITEM
+};
+
+/// Transactions of an Item that have been replaced, newest first.
+pub async fn replaced_transactions(
+    app: &App,
+    application: Uuid,
+    item: Uuid,
+    slice: Slice,
+) -> Result<Page<Movement>> {
+    let owner = |Gone(row): &Gone| row.item_id;
+    let conditions = owned_by(application);
+    let pages = page::of_parents(&app.db, REPLACED, &[item], &conditions, slice, owner).await?;
+    Ok(each(pages, |Gone(row)| row)
+        .remove(&item)
+        .unwrap_or_default())
+}
+
+/// Which transaction each of these has replaced; those that have replaced none are missing.
+pub async fn replaced_by(
+    app: &App,
+    application: Uuid,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Replaced>> {
+    let rows = replacement::replaced_by(&app.db, application, ids).await?;
+    Ok(rows.into_iter().map(|row| (row.by, row)).collect())
 }
 
 /// Accounts by id.

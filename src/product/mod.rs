@@ -10,6 +10,7 @@ pub mod investment;
 pub mod list;
 pub mod loan;
 pub mod particulars;
+pub mod replacement;
 pub mod snapshot;
 pub mod text;
 pub mod transaction;

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
-    account as accounts, particulars,
+    account as accounts, particulars, replacement,
     text::{fold, likeness},
 };
 use crate::{
@@ -28,11 +28,12 @@ use crate::{
     db::{
         self,
         merge::{self, Fresh, Gone, Owner, Side},
+        replacement::{self as kept, Replaced},
     },
     error::Result,
     event::{
         self, Draft,
-        body::{RowsChanged, RowsInserted},
+        body::{Replacement, RowsChanged, RowsDeleted, RowsInserted},
         change::Told,
     },
     money::Amount,
@@ -308,9 +309,19 @@ pub async fn merge(
             accounts::save(txn, row).await?;
         }
     }
+    let replaced = replacement::find(app, txn, side, &gone).await?;
     let gone: Vec<Uuid> = gone.into_iter().map(|gone| gone.id).collect();
     let updated = merge::update(&app.db, txn, side, collected.payments, now).await?;
+    let of = (execution.item_id, row.id);
+    kept::keep(&app.db, txn, of, &replaced, now).await?;
     merge::delete(&app.db, txn, &gone).await?;
+    let replaced: HashMap<Uuid, Replaced> = replaced.into_iter().map(|it| (it.id, it)).collect();
+    let for_good: Vec<Uuid> = gone
+        .iter()
+        .copied()
+        .filter(|id| !replaced.contains_key(id))
+        .collect();
+    kept::forget(&app.db, txn, &for_good).await?;
     let owner = Owner {
         application: execution.application_id,
         item: execution.item_id,
@@ -330,28 +341,29 @@ pub async fn merge(
                 }),
         );
     }
-    let updated = updated.into_iter().map(|row| {
-        let told = Told::updated(EntityKind::Transaction, row.id, &row.fields);
-        (row.id, told)
-    });
-    let deleted = gone
-        .into_iter()
-        .map(|id| (id, Told::deleted(EntityKind::Transaction, id)));
-    for (kind, rows) in [
-        (EventType::TransactionsUpdated, updated.collect::<Vec<_>>()),
-        (EventType::TransactionsDeleted, deleted.collect()),
-    ] {
-        events.extend(rows.chunks(EVENT_IDS).map(|rows| {
-            let ids: Vec<Uuid> = rows.iter().map(|(id, _)| *id).collect();
-            Draft::new(kind, by)
-                .of_account(row.id)
-                .carrying(&RowsChanged {
-                    account_id: row.id,
-                    transaction_ids: ids.into(),
-                })
-                .telling(rows.iter().map(|(_, told)| told.clone()))
-        }));
-    }
+    events.extend(updated.chunks(EVENT_IDS).map(|rows| {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let told = |it: &merge::Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
+        Draft::new(EventType::TransactionsUpdated, by)
+            .of_account(row.id)
+            .carrying(&RowsChanged {
+                account_id: row.id,
+                transaction_ids: ids.into(),
+            })
+            .telling(rows.iter().map(told))
+    }));
+    events.extend(gone.chunks(EVENT_IDS).map(|ids| {
+        let replacements = ids.iter().filter_map(|id| replaced.get(id));
+        let told = |id: &Uuid| Told::deleted(EntityKind::Transaction, *id);
+        Draft::new(EventType::TransactionsDeleted, by)
+            .of_account(row.id)
+            .carrying(&RowsDeleted {
+                account_id: row.id,
+                transaction_ids: ids.into(),
+                replacements: replacements.map(Replacement::from).collect(),
+            })
+            .telling(ids.iter().map(told))
+    }));
     Ok(Merged::Done(events))
 }
 

@@ -163,10 +163,11 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 13] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
+    ("replaced_transaction", OF_LIVING_ITEM),
     ("identity", OF_LIVING_ITEM),
     ("consent", OF_LIVING_ITEM),
     ("investment", OF_LIVING_ITEM),

@@ -53,7 +53,7 @@ pub enum ExportRecord {
     Account(Account),
     /// A holder.
     Identity(Identity),
-    /// A movement.
+    /// A movement, also one that was replaced.
     Transaction(Transaction),
     /// A position.
     Investment(Investment),

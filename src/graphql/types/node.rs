@@ -160,7 +160,7 @@ pub async fn of_table(
             let found = list::accounts_by_id(app, principal, ids).await?;
             each(found, |row| Node::Account(row.into()))
         }
-        "account_transaction" => {
+        "account_transaction" | "replaced_transaction" => {
             let found = list::transactions_by_id(app, principal, ids).await?;
             each(found, |row| Node::Transaction(row.into()))
         }

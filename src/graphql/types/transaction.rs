@@ -1,7 +1,8 @@
 //! Movements of accounts.
 
 use async_graphql::{
-    Context, Enum, ID, InputObject, Lookahead, Object, Result, SelectionField, parser::types::Field,
+    Context, Enum, ID, InputObject, Lookahead, Object, Result, SelectionField, SimpleObject,
+    parser::types::Field,
 };
 use uuid::Uuid;
 
@@ -20,6 +21,7 @@ use crate::{
     app::App,
     db::row::Row as _,
     error::Error,
+    money::Amount,
     product::list::{self, Depth, Movement, Parent},
 };
 
@@ -136,6 +138,27 @@ impl Transaction {
         Ok(details.merchant.as_ref().map(Merchant))
     }
 
+    /// The transaction that this one seems to be written in the place of: the institution has deleted that one, and day, amount and text say that it is the same movement. Null when it has
+    /// replaced none.
+    async fn replaces(&self, ctx: &Context<'_>) -> Result<Option<TransactionReplacement>> {
+        let replaced = loader::replaced(ctx, self.0.id).await?;
+        Ok(replaced.map(|it| TransactionReplacement::new(it.id, it.confidence)))
+    }
+
+    /// The transaction that seems to be written in the place of this one, which may have been replaced since; null unless this one is gone.
+    async fn replaced_by(&self) -> Option<TransactionReplacement> {
+        let replaced = self.0.former?.replaced;
+        Some(TransactionReplacement::new(
+            replaced.by,
+            replaced.confidence,
+        ))
+    }
+
+    /// When the institution deleted it. Null in every list: a transaction that is gone is found only by its id, and only while what it was replaced by is there.
+    async fn deleted_at(&self) -> Option<DateTime> {
+        self.0.former.map(|former| DateTime(former.deleted_at))
+    }
+
     /// When it was first seen. The key to use for reading what is new.
     async fn created_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.created_at))
@@ -144,6 +167,24 @@ impl Transaction {
     /// When it last changed.
     async fn updated_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.updated_at))
+    }
+}
+
+/// What a transaction was replaced by, or has replaced.
+#[derive(SimpleObject)]
+pub struct TransactionReplacement {
+    /// The other transaction.
+    transaction_id: Id,
+    /// How sure it is that both are the same movement: from 0 to 1, in hundredths.
+    confidence: Decimal,
+}
+
+impl TransactionReplacement {
+    fn new(transaction: Uuid, hundredths: i32) -> Self {
+        Self {
+            transaction_id: Id::Row(transaction),
+            confidence: Decimal(Amount::from_cents(hundredths.into())),
+        }
     }
 }
 
@@ -174,6 +215,7 @@ impl Plain for Transaction {
                 json.maybe(info, Json::text)
             }
             "order" => json.maybe(told()?.order, Json::number),
+            "deletedAt" => json.maybe(row.former.map(|former| former.deleted_at), Json::word),
             _ => None,
         }
     }
@@ -275,6 +317,9 @@ const BRIEF: &[&str] = &[
     "currencyCode",
     "type",
     "status",
+    "replaces",
+    "replacedBy",
+    "deletedAt",
 ];
 
 /// What only whole rows tell.
