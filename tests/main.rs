@@ -1,5 +1,6 @@
 //! All tests of the node, in one binary: through the real router or the real schema, as a client would.
 
+mod accounts;
 mod audit;
 mod auth;
 mod auto_sync;

@@ -28,7 +28,7 @@ use crate::{
     item::{check_client_user_id, held_parameters},
     product::{
         investment as positions,
-        list::{self as products, Depth, Movement, Parent, TransactionFilter},
+        list::{self as products, AccountFilter, Depth, Movement, Parent, TransactionFilter},
         loan as loans,
     },
 };
@@ -245,7 +245,7 @@ impl Walk<'_> {
                 place.page(page, Section::Accounts, Record::Consent)
             }
             Section::Accounts => {
-                let page = products::accounts(app, owner, &ids, None, slice)
+                let page = products::accounts(app, owner, &ids, AccountFilter::default(), slice)
                     .await?
                     .remove(&item.id);
                 place.page(page, Section::Identity, |row| {

@@ -1,6 +1,6 @@
 //! Accounts and cards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use entity::{
     account, execution,
@@ -232,6 +232,33 @@ pub async fn merge(
             Ok((row, told))
         }
     }
+}
+
+/// Closes the accounts that a run no longer shows, of families that it has read as a whole, and answers what there is to
+/// tell. They stay, with their rows, and are opened again by the run that shows them again.
+pub async fn close_vanished(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    read: &[Product],
+) -> Result<Vec<Told>> {
+    let mut told = Vec::new();
+    if read.is_empty() {
+        return Ok(told);
+    }
+    let staged = staged(txn, execution.id).await?;
+    let shown: HashSet<&str> = staged.iter().map(|it| it.record.key.as_str()).collect();
+    let now = app.clock.now();
+    for mut row in of_item(txn, execution).await? {
+        let vanished = read.contains(&product(row.kind)) && !shown.contains(row.key.as_str());
+        if vanished && row.closed_at.is_none() {
+            row.closed_at = Some(now);
+            row.updated_at = now;
+            save(txn, &row).await?;
+            told.push(Told::updated(EntityKind::Account, row.id, &["closedAt"]));
+        }
+    }
+    Ok(told)
 }
 
 /// What clients see differently. `updatedAt` always does, and is not named.

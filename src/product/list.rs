@@ -67,15 +67,37 @@ stored!(
     |row| Key::Id(row.id)
 );
 
+/// Which accounts are wanted; everything given must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AccountFilter {
+    /// Only of this family.
+    pub kind: Option<AccountType>,
+    /// Only closed ones, or only others.
+    pub closed: Option<bool>,
+}
+
+impl AccountFilter {
+    fn conditions(self, application: Uuid) -> Conditions {
+        let mut conditions = owned_by(application);
+        conditions.equal("kind", self.kind.map(AccountType::as_str));
+        match self.closed {
+            Some(true) => conditions.not_null("closed_at"),
+            Some(false) => conditions.null("closed_at"),
+            None => {}
+        }
+        conditions
+    }
+}
+
 /// Accounts of Items that the principal has been shown, oldest first.
 pub async fn accounts(
     app: &App,
     application: Uuid,
     items: &[Uuid],
-    kind: Option<AccountType>,
+    filter: AccountFilter,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<account::Model>>> {
-    let conditions = of_kind(application, kind);
+    let conditions = filter.conditions(application);
     page::of_parents(
         &app.db,
         ACCOUNTS,
@@ -92,15 +114,10 @@ pub async fn count_accounts(
     app: &App,
     application: Uuid,
     items: &[Uuid],
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 ) -> Result<HashMap<Uuid, i64>> {
-    page::count(&app.db, ACCOUNTS, items, &of_kind(application, kind)).await
-}
-
-fn of_kind(application: Uuid, kind: Option<AccountType>) -> Conditions {
-    let mut conditions = owned_by(application);
-    conditions.equal("kind", kind.map(AccountType::as_str));
-    conditions
+    let conditions = filter.conditions(application);
+    page::count(&app.db, ACCOUNTS, items, &conditions).await
 }
 
 fn owned_by(application: Uuid) -> Conditions {

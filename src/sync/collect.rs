@@ -90,9 +90,7 @@ pub async fn collect(
     let request = match product {
         Product::Transactions => windows(app, connector, execution, &accounts, &known).await?,
         Product::PaymentData => covered_windows(execution)?,
-        Product::InvestmentsTransactions => {
-            Ok(position_windows(app, connector, execution).await?)
-        }
+        Product::InvestmentsTransactions => Ok(position_windows(app, connector, execution).await?),
         _ => Ok(Vec::new()),
     };
     let failure = match request.map(|windows| Request { product, windows }) {

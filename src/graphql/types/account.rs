@@ -15,7 +15,16 @@ use super::{
     item::Item,
     transaction::{self, TransactionConnection, TransactionFilter},
 };
-use crate::{db::row::Row as _, error::Error, money::Amount, product::list::Parent};
+use crate::{
+    db::row::Row as _,
+    error::Error,
+    item::freshness::Freshness,
+    money::Amount,
+    product::{
+        account as accounts,
+        list::{AccountFilter, Parent},
+    },
+};
 
 /// A bank account or a credit card.
 #[derive(Clone)]
@@ -125,6 +134,22 @@ impl Account {
         transaction::list(ctx, Parent::Account, self.0.id, arguments, filter).await
     }
 
+    /// When the institution ceased to show it; null while it does. A closed account stays, with its id and its transactions, and is opened again when the institution shows it again.
+    async fn closed_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        private(ctx)?;
+        Ok(self.0.closed_at.map(DateTime))
+    }
+
+    /// When the institution last confirmed what it shows of its accounts (ACCOUNTS), or of its cards (CREDIT_CARDS); null when it never has.
+    async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(self.freshness(ctx).await?.as_of.map(DateTime))
+    }
+
+    /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(self.freshness(ctx).await?.stale)
+    }
+
     /// When it was first seen.
     async fn created_at(&self, ctx: &Context<'_>) -> Result<DateTime> {
         private(ctx)?;
@@ -135,6 +160,14 @@ impl Account {
     async fn updated_at(&self, ctx: &Context<'_>) -> Result<DateTime> {
         private(ctx)?;
         Ok(DateTime(self.0.updated_at))
+    }
+}
+
+impl Account {
+    async fn freshness(&self, ctx: &Context<'_>) -> Result<Freshness> {
+        private(ctx)?;
+        let product = accounts::product(self.0.kind);
+        Ok(loader::freshness(ctx, self.0.item_id, product).await?)
     }
 }
 
@@ -159,12 +192,12 @@ impl Pointed for Account {
 /// Counts the accounts of an Item.
 pub struct AccountCount {
     item: Uuid,
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 }
 
 impl AccountCount {
     async fn count(&self, ctx: &Context<'_>) -> crate::error::Result<i64> {
-        loader::count_accounts(ctx, self.item, self.kind.map(Into::into)).await
+        loader::count_accounts(ctx, self.item, self.filter).await
     }
 }
 
@@ -182,11 +215,11 @@ pub async fn list(
     ctx: &Context<'_>,
     item: Uuid,
     arguments: Arguments,
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 ) -> Result<AccountConnection> {
     let slice = arguments.slice(List::Accounts, crate::graphql::MOST_ROWS)?;
-    let page = loader::accounts_of(ctx, item, kind.map(Into::into), slice).await?;
-    Ok(AccountConnection::new(page, AccountCount { item, kind }))
+    let page = loader::accounts_of(ctx, item, filter, slice).await?;
+    Ok(AccountConnection::new(page, AccountCount { item, filter }))
 }
 
 /// Family of an account.

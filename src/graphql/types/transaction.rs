@@ -4,6 +4,7 @@ use async_graphql::{
     Context, Enum, ID, InputObject, Lookahead, Object, Result, SelectionField, SimpleObject,
     parser::types::Field,
 };
+use entity::kind::Product;
 use uuid::Uuid;
 
 use super::{
@@ -157,6 +158,18 @@ impl Transaction {
     /// When the institution deleted it. Null in every list: a transaction that is gone is found only by its id, and only while what it was replaced by is there.
     async fn deleted_at(&self) -> Option<DateTime> {
         self.0.former.map(|former| DateTime(former.deleted_at))
+    }
+
+    /// When the institution last confirmed the transactions of its Item; null when it never has.
+    async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let freshness = loader::freshness(ctx, self.0.item_id, Product::Transactions).await?;
+        Ok(freshness.as_of.map(DateTime))
+    }
+
+    /// Whether that may be out of date: the last run has not updated them, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+        let freshness = loader::freshness(ctx, self.0.item_id, Product::Transactions).await?;
+        Ok(freshness.stale)
     }
 
     /// When it was first seen. The key to use for reading what is new.
@@ -320,6 +333,8 @@ const BRIEF: &[&str] = &[
     "replaces",
     "replacedBy",
     "deletedAt",
+    "asOf",
+    "stale",
 ];
 
 /// What only whole rows tell.
