@@ -27,7 +27,7 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$webhook`, `$delivery` and `$event` are the owner's.
+/// token of another Item get. `$item`, `$account`, `$row`, `$bill`, `$webhook`, `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
 struct Row(&'static str, &'static str, Gets, Gets, Gets);
@@ -165,6 +165,34 @@ const TABLE: &[Row] = &[
         Nothing,
         FORBIDDEN,
         FORBIDDEN,
+    ),
+    Row(
+        "Query.bill",
+        "{ bill(id: \"$bill\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$bill\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { bills { nodes { id } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { asOf stale closedAt } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
     ),
     Row(
         "Query.webhooks",
@@ -474,7 +502,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
         test.settle().await;
         let data = test
             .data(
-                "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } } } } \
+                "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } bills(first: 1) { nodes { id } } } } } \
                    webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
                 json!({ "id": item }),
             )
@@ -484,6 +512,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$item", item),
             ("$account", id_at(&data, "/item/accounts/nodes/0/id")),
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
+            ("$bill", id_at(&data, "/item/accounts/nodes/1/bills/nodes/0/id")),
             ("$webhook", id_at(&data, "/webhooks/nodes/0/id")),
             ("$delivery", id_at(&data, "/webhooks/nodes/0/deliveries/nodes/0/id")),
             ("$event", id_at(&data, "/events/nodes/0/id")),

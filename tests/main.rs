@@ -5,6 +5,7 @@ mod audit;
 mod auth;
 mod auto_sync;
 mod backup;
+mod bills;
 mod bus;
 mod changes;
 mod cli;

@@ -119,7 +119,7 @@ async fn main() {
         schedule::claiming(&bench).await;
     }
     if wants("executions") {
-        schedule::executions(&bench).await;
+        Box::pin(schedule::executions(&bench)).await;
     }
     if wants("process") {
         process::start();

@@ -316,6 +316,8 @@ vocabulary! {
         InvestmentTransaction,
         /// A loan.
         Loan,
+        /// A bill of a card.
+        Bill,
     }
 }
 
@@ -331,6 +333,7 @@ impl EntityKind {
             Self::Investment => "investment",
             Self::InvestmentTransaction => "investment_transaction",
             Self::Loan => "loan",
+            Self::Bill => "bill",
         }
     }
 }

@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
-    account, audit_entry, connect_token, consent, event, execution, identity, investment,
+    account, audit_entry, bill, connect_token, consent, event, execution, identity, investment,
     investment_transaction, item, kind::AuditAction, loan,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -27,14 +27,14 @@ use crate::{
     event::{cursor, log},
     item::{check_client_user_id, held_parameters},
     product::{
-        investment as positions,
+        bill as bills, investment as positions,
         list::{self as products, AccountFilter, Depth, Movement, Parent, TransactionFilter},
         loan as loans,
     },
 };
 
-/// Parts that one page looks into. An Item has eleven.
-const PARTS: usize = 110;
+/// Parts that one page looks into. An Item has twelve.
+const PARTS: usize = 120;
 /// Positions of the log that one part looks at.
 const STRETCH: i64 = 20_000;
 
@@ -61,6 +61,8 @@ pub enum Record {
     InvestmentTransaction(Box<investment_transaction::Model>),
     /// A loan.
     Loan(Box<loan::Model>),
+    /// A bill of a card.
+    Bill(Box<bill::Model>),
     /// A run.
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
@@ -98,6 +100,7 @@ enum Section {
     Investments,
     InvestmentTransactions,
     Loans,
+    Bills,
 }
 
 /// A place in the walk.
@@ -295,27 +298,35 @@ impl Walk<'_> {
                 let page = loans::list(app, owner, &ids, None, slice)
                     .await?
                     .remove(&item.id);
-                place.page(page, Section::Executions, |row| Record::Loan(Box::new(row)))
+                place.page(page, Section::Bills, |row| Record::Loan(Box::new(row)))
             }
-            _ => {
-                let mut runs = execution::Entity::owned_by(owner)
-                    .filter(execution::Column::ItemId.eq(item.id));
-                if let Some(Key::Id(after)) = place.key {
-                    runs = runs.filter(execution::Column::Id.gt(after));
-                }
-                let rows = runs
-                    .order_by_asc(execution::Column::Id)
-                    .limit(limit as u64)
-                    .all(app.db.read())
-                    .await?;
-                let full = rows.last().filter(|_| rows.len() >= limit);
-                let then = full.map_or(Place::of(Section::Items, item.id), |row| {
-                    place.behind(Key::Id(row.id))
-                });
-                let records = rows.into_iter().map(|row| Record::Execution(Box::new(row)));
-                (records.collect(), Some(then))
+            Section::Bills => {
+                let page = bills::of_items(app, owner, &ids, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::Executions, |row| Record::Bill(Box::new(row)))
             }
+            _ => self.runs(item, place, limit).await?,
         })
+    }
+
+    async fn runs(&self, item: &item::Model, place: Place, limit: usize) -> Result<Part> {
+        let mut runs = execution::Entity::owned_by(self.principal.application)
+            .filter(execution::Column::ItemId.eq(item.id));
+        if let Some(Key::Id(after)) = place.key {
+            runs = runs.filter(execution::Column::Id.gt(after));
+        }
+        let rows = runs
+            .order_by_asc(execution::Column::Id)
+            .limit(limit as u64)
+            .all(self.app.db.read())
+            .await?;
+        let full = rows.last().filter(|_| rows.len() >= limit);
+        let then = full.map_or(Place::of(Section::Items, item.id), |row| {
+            place.behind(Key::Id(row.id))
+        });
+        let records = rows.into_iter().map(|row| Record::Execution(Box::new(row)));
+        Ok((records.collect(), Some(then)))
     }
 
     async fn tokens(&self, place: Place, limit: usize) -> Result<Part> {
@@ -381,7 +392,7 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
@@ -396,6 +407,7 @@ impl Section {
         Self::Investments,
         Self::InvestmentTransactions,
         Self::Loans,
+        Self::Bills,
     ];
 }
 
@@ -453,6 +465,7 @@ impl Place {
             (
                 Section::Transactions
                 | Section::ReplacedTransactions
+                | Section::Bills
                 | Section::InvestmentTransactions,
                 20,
             ) => {

@@ -5,6 +5,7 @@
 //! everything that must outlive a call in its serialisable [`Session`]. It relies on nothing but the [`Call`] it is
 //! given: it knows no database and no GraphQL.
 
+mod bill;
 mod file;
 mod loan;
 pub mod memory;
@@ -26,6 +27,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use self::bill::{BillPaymentRecord, BillRecord, FinanceChargeRecord};
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
 pub use self::loan::LoanRecord;
 pub use self::memory::Memory;
@@ -212,6 +214,13 @@ pub enum Batch {
     },
     /// What has been covered of an account's transactions.
     Covered(Coverage),
+    /// Bills of the card with this key, in the stream of [`Product::CreditCards`].
+    Bills {
+        /// [`AccountRecord::key`] of their card.
+        account: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<BillRecord>,
+    },
     /// Payment data of movements of the account with this key. A stream of it that ends well has told all that the
     /// institution knows of the windows asked for; movements that it leaves out have none.
     Payments {

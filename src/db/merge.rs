@@ -392,6 +392,24 @@ async fn differing(
     rows.iter().map(updated).collect()
 }
 
+/// Gives stored transactions whose bill was not known their bill, and answers which.
+pub async fn bill(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    account: Uuid,
+    now: Timestamp,
+) -> Result<Vec<Uuid>> {
+    let of_bill = "FROM bill b WHERE b.account_id = $1 AND b.key = account_transaction.bill_key";
+    let sql = format!(
+        "UPDATE account_transaction SET bill_id = (SELECT b.id {of_bill}), updated_at = $2 \
+         WHERE account_id = $1 AND bill_key IS NOT NULL AND bill_id IS NULL AND EXISTS (SELECT 1 {of_bill}) RETURNING id"
+    );
+    let values = [account.into(), now.0.into()];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let rows = txn.query_all_raw(statement).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
 /// Deletes stored transactions.
 pub async fn delete(db: &Db, txn: &impl ConnectionTrait, gone: &[Uuid]) -> Result<()> {
     for chunk in gone.chunks(500) {

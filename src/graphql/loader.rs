@@ -4,6 +4,7 @@
 //! runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
 //! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
 
+mod bill;
 mod whole;
 
 use std::{
@@ -26,11 +27,12 @@ use futures_util::{
 };
 use uuid::Uuid;
 
-use self::whole::Whole;
+pub use self::bill::{bill, bills_of, count_bills};
 pub use self::whole::{
     count_investment_transactions, count_investments, count_loans, investment,
     investment_transactions_of, investments_of, loan, loans_of,
 };
+use self::{bill::Bills, whole::Whole};
 use super::{
     ContextExt as _,
     turn::Turn,
@@ -191,6 +193,7 @@ pub struct Loaders {
     circuits: Batch<(), Uuid, circuit::Model>,
     account_counts: Batch<AccountFilter, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    bills: Bills,
     whole: Whole,
     replaced: Batch<(), Uuid, Replaced>,
     shown: Arc<Shown>,
@@ -216,6 +219,7 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            bills: Bills::new(turn),
             whole: Whole::new(turn),
             replaced: Batch::new(turn),
             shown,

@@ -43,6 +43,8 @@ pub enum List {
     InvestmentTransactions = 21,
     /// Loans.
     Loans = 22,
+    /// Bills.
+    Bills = 23,
 }
 
 /// The cursor of a row.
@@ -78,7 +80,7 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::Executions
         | List::Investments
         | List::Loans => Ok(Key::Id(id(key)?)),
-        List::Transactions | List::InvestmentTransactions => {
+        List::Transactions | List::InvestmentTransactions | List::Bills => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;

@@ -10,6 +10,7 @@ use super::{
         account::Account,
         application::Viewer,
         audit::{self, AuditEntryConnection, AuditFilter},
+        bill::Bill,
         client_user::{self, ClientUserExport},
         connector::{self, Connector, ConnectorConnection, ConnectorFilter},
         event::{self, EventConnection, EventFilter},
@@ -154,6 +155,16 @@ impl Query {
     ) -> Result<Option<Loan>> {
         ctx.principal()?.require_api_key("read loans")?;
         Ok(loader::loan(ctx, uuid(&id)).await?.map(Loan))
+    }
+
+    /// A bill of a card; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn bill(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The bill's id.")] id: ID,
+    ) -> Result<Option<Bill>> {
+        ctx.principal()?.require_api_key("read bills")?;
+        Ok(loader::bill(ctx, uuid(&id)).await?.map(Bill))
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

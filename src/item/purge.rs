@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use entity::{
-    account, connect_token, consent, data_key, execution, idempotency_key, identity, investment,
-    investment_transaction, item, loan, replaced_transaction, transaction, upload,
+    account, bill, connect_token, consent, data_key, execution, idempotency_key, identity,
+    investment, investment_transaction, item, loan, replaced_transaction, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -101,6 +101,7 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
         drain::<investment_transaction::Entity>(app, investment_transaction::Column::ItemId.eq(id))
             .await?;
     removed += drain::<investment::Entity>(app, investment::Column::ItemId.eq(id)).await?;
+    removed += drain::<bill::Entity>(app, bill::Column::ItemId.eq(id)).await?;
     removed += drain::<loan::Entity>(app, loan::Column::ItemId.eq(id)).await?;
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
     removed += drain::<consent::Entity>(app, consent::Column::ItemId.eq(id)).await?;

@@ -278,6 +278,11 @@ const OF_ITEM: Source = Source {
     ..OF_ACCOUNT
 };
 
+const OF_BILL: Source = Source {
+    parent: "bill_id",
+    ..OF_ACCOUNT
+};
+
 /// The columns of a transaction: what lists show, [`Details`], [`Particulars`], [`Former`].
 const COLUMNS: [&str; WHOLE + FORMER] = [
     "id",
@@ -480,6 +485,8 @@ pub enum Parent {
     Item,
     /// All of an account.
     Account,
+    /// All on a bill.
+    Bill,
 }
 
 impl Parent {
@@ -487,6 +494,7 @@ impl Parent {
         match self {
             Self::Item => OF_ITEM,
             Self::Account => OF_ACCOUNT,
+            Self::Bill => OF_BILL,
         }
     }
 
@@ -494,11 +502,15 @@ impl Parent {
         match self {
             Self::Item => row.item_id,
             Self::Account => row.account_id,
+            Self::Bill => {
+                let particulars = row.particulars.as_ref();
+                particulars.and_then(|it| it.bill_id).unwrap_or_default()
+            }
         }
     }
 }
 
-/// Transactions of Items or accounts that the principal has been shown, newest first; only so much of each is read.
+/// Transactions of Items, accounts or bills that the principal has been shown, newest first; only so much of each is read.
 pub async fn transactions(
     app: &App,
     application: Uuid,
@@ -509,6 +521,12 @@ pub async fn transactions(
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<Movement>>> {
     let (db, source, conditions) = (&app.db, parent.source(), filter.conditions(application));
+    // Only a whole row says on which bill it is.
+    let depth = if parent == Parent::Bill {
+        Depth::Whole
+    } else {
+        depth
+    };
     Ok(match depth {
         Depth::Brief => {
             let owner = |Brief(row): &Brief| parent.of(row);
@@ -535,7 +553,7 @@ fn each<R>(
     pages.map(|(id, page)| (id, page.map(&movement))).collect()
 }
 
-/// How many transactions Items or accounts have.
+/// How many transactions Items, accounts or bills have.
 pub async fn count_transactions(
     app: &App,
     application: Uuid,

@@ -5,6 +5,7 @@
 //! that write take a connection and so compose; the sync worker owns begin and commit.
 
 pub mod account;
+pub mod bill;
 pub mod identity;
 pub mod investment;
 pub mod list;

@@ -4,7 +4,10 @@
 //! the day. Rows of a file are matched by id and content together, since files reuse ids. What is stored and equal is
 //! neither written nor told.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use chrono::NaiveDate;
 use entity::{
@@ -27,7 +30,7 @@ use crate::{
     connector::{Coverage, PaymentOf, SourceKind, TransactionRecord, Warning},
     db::{
         self,
-        merge::{self, Fresh, Gone, Owner, Side},
+        merge::{self, Fresh, Gone, Owner, Side, Updated},
         replacement::{self as kept, Replaced},
     },
     error::Result,
@@ -311,7 +314,13 @@ pub async fn merge(
     }
     let replaced = replacement::find(app, txn, side, &gone).await?;
     let gone: Vec<Uuid> = gone.into_iter().map(|gone| gone.id).collect();
-    let updated = merge::update(&app.db, txn, side, collected.payments, now).await?;
+    let mut updated = merge::update(&app.db, txn, side, collected.payments, now).await?;
+    let known: HashSet<Uuid> = updated.iter().map(|row| row.id).collect();
+    let billed = merge::bill(&app.db, txn, row.id, now).await?.into_iter();
+    updated.extend(billed.filter(|id| !known.contains(id)).map(|id| Updated {
+        id,
+        fields: vec!["creditCardMetadata"],
+    }));
     let of = (execution.item_id, row.id);
     kept::keep(&app.db, txn, of, &replaced, now).await?;
     merge::delete(&app.db, txn, &gone).await?;
@@ -343,7 +352,7 @@ pub async fn merge(
     }
     events.extend(updated.chunks(EVENT_IDS).map(|rows| {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let told = |it: &merge::Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
+        let told = |it: &Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
         Draft::new(EventType::TransactionsUpdated, by)
             .of_account(row.id)
             .carrying(&RowsChanged {

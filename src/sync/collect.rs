@@ -18,8 +18,8 @@ use super::{
 use crate::{
     app::App,
     connector::{
-        Batch, Call, Connector, Coverage, Failure, InvestmentRecord, InvestmentTransactionRecord,
-        LoanRecord, Request, Session, Warning, Window,
+        Batch, BillRecord, Call, Connector, Coverage, Failure, InvestmentRecord,
+        InvestmentTransactionRecord, LoanRecord, Request, Session, Warning, Window,
     },
     db::merge,
     error::{Error, Result},
@@ -306,6 +306,7 @@ impl Staging<'_> {
         let product = match batch {
             Batch::Transactions { .. } => Product::Transactions,
             Batch::Payments { .. } => Product::PaymentData,
+            Batch::Bills { .. } => Product::CreditCards,
             Batch::Investments(_) => Product::Investments,
             Batch::InvestmentTransactions { .. } | Batch::InvestmentCovered(_) => {
                 Product::InvestmentsTransactions
@@ -358,6 +359,11 @@ impl Staging<'_> {
                     self.covered.push(coverage);
                 }
                 Ok(())
+            }
+            Batch::Bills { account, rows } => {
+                let kind = snapshot::of_parent(BillRecord::STAGED, &account);
+                let key = |record: &BillRecord| record.key.clone();
+                self.snapshot(&kind, &rows, key).await
             }
             Batch::Payments { account, rows } => {
                 self.rows += rows.len() as u64;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use entity::{execution, kind::Product};
+use entity::{
+    execution,
+    kind::{AccountType, Product},
+};
 
 use super::{
     record::{self, MergedAccount, Notes, steps},
@@ -15,7 +18,7 @@ use crate::{
     error::Result,
     item::{save, state::Signal},
     product::{
-        account,
+        account, bill,
         transaction::{self, Collected, Merged},
     },
 };
@@ -36,6 +39,7 @@ pub async fn merge(
     let of_run = OfRun {
         accounts: account::staged(app.db.read(), execution.id).await?,
         source,
+        cards: went_well(Product::CreditCards),
         transactions: went_well(Product::Transactions),
         payments: went_well(Product::PaymentData),
     };
@@ -70,6 +74,8 @@ pub async fn merge(
 struct OfRun {
     accounts: Vec<account::Staged>,
     source: SourceKind,
+    /// Whether cards and their bills have been collected.
+    cards: bool,
     /// Whether their transactions have been collected.
     transactions: bool,
     /// Whether the payment data of those has.
@@ -90,6 +96,10 @@ async fn merge_account(
         let mut item = record::lock(&txn, &execution, app.clock.now()).await?;
         let (all, source) = (&of_run.accounts, of_run.source);
         let (mut row, told) = account::merge(&txn, &app, &execution, staged, all, source).await?;
+        if of_run.cards && row.kind == AccountType::Credit {
+            // Before the movements that are on them.
+            bill::merge(&txn, &app, &execution, row.id, &row.key).await?;
+        }
         let merged = if of_run.transactions {
             let covered = record::covered(&execution)?;
             let collected = Collected {

@@ -10,9 +10,9 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
     clock::Timestamp,
     connector::{
-        AccountRecord, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor,
-        Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord,
-        Login, PaymentOf, Registry, Request, Session, SourceKind, TransactionDetails,
+        AccountRecord, Batch, BillRecord, Call, Connector, ConnectorKind, Coverage, Credentials,
+        Descriptor, Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord,
+        LoanRecord, Login, PaymentOf, Registry, Request, Session, SourceKind, TransactionDetails,
         TransactionRecord, Warning, Window,
     },
     money::Amount,
@@ -38,6 +38,8 @@ pub struct Bank {
     pub accounts: Option<Vec<AccountRecord>>,
     /// The cards that it shows.
     pub cards: Vec<AccountRecord>,
+    /// The bills of each card.
+    pub bills: Vec<BillRecord>,
     /// What it warns of when it shows its accounts.
     pub warning: Option<Warning>,
     /// The payment data that it shows.
@@ -187,7 +189,15 @@ impl Connector for Scripted {
                 batches.push(Ok(Batch::Accounts(accounts)));
                 batches.extend(bank.warning.clone().map(|it| Ok(Batch::Warning(it))));
             }
-            Product::CreditCards => batches.push(Ok(Batch::Accounts(bank.cards.clone()))),
+            Product::CreditCards => {
+                batches.push(Ok(Batch::Accounts(bank.cards.clone())));
+                batches.extend(bank.cards.iter().map(|card| {
+                    Ok(Batch::Bills {
+                        account: card.key.clone(),
+                        rows: bank.bills.clone(),
+                    })
+                }));
+            }
             Product::PaymentData => {
                 for (account, window) in request.windows {
                     let inside = |day| day >= window.from && day <= window.to;

@@ -11,6 +11,7 @@ use super::{
         rows::Plain,
         scalar::{DateTime, Decimal, Id},
     },
+    bill::{self, BillConnection},
     details::{BankData, CreditData},
     item::Item,
     transaction::{self, TransactionConnection, TransactionFilter},
@@ -132,6 +133,27 @@ impl Account {
             before,
         };
         transaction::list(ctx, Parent::Account, self.0.id, arguments, filter).await
+    }
+
+    /// Bills of a card, the last due first; none for BANK accounts. At most 200 a page, 50 unless told.
+    async fn bills(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> Result<BillConnection> {
+        private(ctx)?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        bill::list(ctx, self.0.id, arguments).await
     }
 
     /// When the institution ceased to show it; null while it does. A closed account stays, with its id and its transactions, and is opened again when the institution shows it again.

@@ -13,6 +13,7 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    bill::Bill,
     consent::Consent,
     event::Event,
     execution::Execution,
@@ -61,6 +62,8 @@ pub enum ExportRecord {
     InvestmentTransaction(InvestmentTransaction),
     /// A loan.
     Loan(Loan),
+    /// A bill of a card.
+    Bill(Bill),
     /// A run.
     Execution(Execution),
     /// A token.
@@ -131,6 +134,7 @@ impl ExportRecord {
                 Self::InvestmentTransaction(InvestmentTransaction(*row))
             }
             Record::Loan(row) => Self::Loan(Loan(*row)),
+            Record::Bill(row) => Self::Bill(Bill(*row)),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
             Record::AuditEntry(row) => Self::AuditEntry(AuditEntry(*row)),
@@ -149,6 +153,7 @@ fn kind(record: &Record) -> Option<EntityKind> {
         Record::Investment(_) => Some(EntityKind::Investment),
         Record::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
         Record::Loan(_) => Some(EntityKind::Loan),
+        Record::Bill(_) => Some(EntityKind::Bill),
         Record::Credentials(..)
         | Record::Execution(_)
         | Record::ConnectToken(_)

@@ -119,6 +119,8 @@ pub enum EntityKind {
     InvestmentTransaction,
     /// A `Loan`.
     Loan,
+    /// A `Bill`.
+    Bill,
 }
 
 /// What became of an entity.

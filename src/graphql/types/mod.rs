@@ -4,6 +4,7 @@ pub mod account;
 pub mod application;
 pub mod attempt;
 pub mod audit;
+pub mod bill;
 pub mod change;
 pub mod client_user;
 pub mod connector;

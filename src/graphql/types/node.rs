@@ -13,6 +13,7 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    bill::Bill,
     connector::Connector,
     consent::Consent,
     event::Event,
@@ -31,7 +32,7 @@ use crate::{
     error::{Error, Result as OwnResult},
     event::log,
     item,
-    product::{investment, list, loan},
+    product::{bill, investment, list, loan},
     webhook,
 };
 
@@ -57,6 +58,8 @@ pub enum Node {
     InvestmentTransaction(InvestmentTransaction),
     /// A loan.
     Loan(Loan),
+    /// A bill of a card.
+    Bill(Bill),
     /// What happened.
     Event(Event),
     /// An endpoint.
@@ -79,6 +82,7 @@ impl Node {
             Self::Investment(_) => Some(EntityKind::Investment),
             Self::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
             Self::Loan(_) => Some(EntityKind::Loan),
+            Self::Bill(_) => Some(EntityKind::Bill),
             Self::Connector(_)
             | Self::Event(_)
             | Self::Webhook(_)
@@ -183,6 +187,10 @@ pub async fn of_table(
         "loan" => {
             let found = loan::by_id(app, principal, ids).await?;
             each(found, |row| Node::Loan(row.into()))
+        }
+        "bill" => {
+            let found = bill::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Bill(row.into()))
         }
         "event" => {
             let found = log::by_id(app, principal.application, ids).await?;

@@ -1,8 +1,14 @@
 //! What only movements of cards have, and whom a purchase was made at: read from what the connector said.
 
-use async_graphql::{Enum, Object};
+use async_graphql::{Context, Enum, Object, Result};
 
-use super::super::scalar::{Date, Decimal, Id};
+use super::{
+    super::{
+        loader,
+        scalar::{Date, Decimal, Id},
+    },
+    bill::Bill,
+};
 use crate::{
     connector::{CardRecord, MerchantRecord},
     product::particulars::Particulars,
@@ -61,6 +67,14 @@ impl CreditCardMetadata<'_> {
     /// Id of the bill it is on; null also while that has not been collected.
     async fn bill_id(&self) -> Option<Id> {
         self.bill.map(Id::Row)
+    }
+
+    /// The bill it is on; null also while that has not been collected.
+    async fn bill(&self, ctx: &Context<'_>) -> Result<Option<Bill>> {
+        let Some(bill) = self.bill else {
+            return Ok(None);
+        };
+        Ok(loader::bill(ctx, bill).await?.map(Bill))
     }
 
     /// Month of the bill it will be on: `YYYY-MM`.
