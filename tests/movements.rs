@@ -1,13 +1,17 @@
 //! What institutions tell of movements beyond their text, and who paid whom.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::support::{
-    TestApp,
-    scripted::{Bank, row, scripted_as},
+use crate::{
+    privacy::{dump, find},
+    support::{
+        TestApp,
+        scripted::{Bank, row, scripted_as},
+    },
 };
 use entity::kind::Product;
 use ponte::{
@@ -390,4 +394,90 @@ async fn payments_find_movements_without_an_id_by_their_content_and_order() {
         it.test.advance(Duration::from_hours(24));
         assert_eq!(it.run(None).await, Vec::<String>::new());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_paid_whom_is_in_the_movement_alone_and_goes_with_the_item() {
+    for engine in ENGINES {
+        let mut inline = row(Some("a"), "2026-03-15", -1_000, "Pix");
+        inline.details.payment_data = Some(paid(&inline, "Planted Inline").payment);
+        let other = row(Some("b"), "2026-03-15", -2_000, "Pix");
+        let payments = vec![paid(&other, "Planted Payer")];
+        let it = Paying::over(engine, ALL, vec![inline, other], payments).await;
+        it.bank(|bank| bank.payments[0].payment.reason = Some("Planted Reason".to_owned()));
+        it.run(None).await;
+        let rows = dump(it.test.app.db.read()).await;
+        let holding = rows.iter().filter(|row| row.contains("planted"));
+        let tables: BTreeSet<_> = holding.filter_map(|row| row.split(':').next()).collect();
+        assert_eq!(tables, BTreeSet::from(["account_transaction"]));
+
+        let delete = "mutation($id: ID!) { deleteItem(input: { itemId: $id }) { deletedItemId } }";
+        it.test.data(delete, json!({ "id": it.item })).await;
+        it.test.settle().await;
+        let rows = dump(it.test.app.db.read()).await;
+        assert_eq!(find(&rows, "planted"), None);
+    }
+}
+
+/// Every path of an answer, and whether something is there anywhere.
+fn paths(value: &Value, path: &str, found: &mut BTreeMap<String, bool>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                paths(value, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(values) if !values.is_empty() => {
+            for value in values {
+                paths(value, path, found);
+            }
+        }
+        value => {
+            let told = !value.is_null() && *value != json!([]);
+            *found.entry(path.to_owned()).or_default() |= told;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_shows_everything_leaves_no_field_empty() {
+    crate::support::on_both_engines(|test| async move {
+        let parameters = [("user", "user-ok"), ("password", "password-ok")];
+        let item = test.connect("2", &parameters).await;
+        test.settle().await;
+        let party = "documentNumber { type typeRaw value } name accountNumber branchNumber routingNumber routingNumberIspb";
+        let movement = format!(
+            "date description descriptionRaw amount amountInAccountCurrency balance providerId providerCode asOf operationType \
+             operationTypeAdditionalInfo order merchant {{ name businessName cnpj cnae category }} creditCardMetadata {{ installmentNumber \
+             totalInstallments totalAmount purchaseDate payeeMcc cardNumber billId bill {{ id }} billForecastDate feeType feeTypeRaw \
+             feeTypeAdditionalInfo otherCreditsType otherCreditsTypeRaw otherCreditsAdditionalInfo }} paymentData {{ payer {{ {party} }} \
+             receiver {{ {party} }} paymentMethod paymentMethodRaw reason referenceNumber receiverReferenceId boletoMetadata {{ \
+             digitableLine barcode baseAmount interestAmount penaltyAmount discountAmount }} }}"
+        );
+        let bill = "dueDate billClosingDate totalAmount totalAmountCurrencyCode minimumPaymentAmount allowsInstallments asOf \
+             financeCharges { id type typeRaw amount currencyCode additionalInfo } transactions(first: 1) { nodes { id } } \
+             payments { id valueType valueTypeRaw paymentDate paymentMode paymentModeRaw amount currencyCode }";
+        let document = format!(
+            "query($id: ID!) {{ item(id: $id) {{ transactions(first: 500) {{ nodes {{ {movement} }} }} \
+             accounts {{ nodes {{ subtype asOf bills {{ nodes {{ {bill} }} }} }} }} }} }}"
+        );
+        let data = test.data(&document, json!({ "id": item })).await;
+        let mut found = BTreeMap::new();
+        paths(&data["item"], "", &mut found);
+        let told = found.iter().filter(|(_, told)| **told);
+        let told: Vec<&String> = told.map(|(path, _)| path).collect();
+        let below = |path: &str| told.iter().any(|it| it.starts_with(&format!("{path}.")));
+        let empty: Vec<&str> = found
+            .iter()
+            .filter(|(path, told)| !**told && !below(path))
+            .map(|(path, _)| path.as_str())
+            .collect();
+        assert_eq!(empty, [""; 0], "{} paths", told.len());
+        assert!(told.len() > 60);
+        let kinds = data["item"]["accounts"]["nodes"].as_array().cloned().unwrap_or_default();
+        let kinds: Vec<_> = kinds.iter().map(|one| one["subtype"].clone()).collect();
+        assert_eq!(kinds, ["CHECKING_ACCOUNT", "SAVINGS_ACCOUNT", "CREDIT_CARD"]);
+        assert_eq!(test.item(item).await["executionStatus"], "SUCCESS");
+    })
+    .await;
 }

@@ -6,14 +6,18 @@
 //! as the call says, to be watched.
 
 pub mod authority;
+mod bills;
 mod bulk;
 mod data;
 mod dice;
 mod family;
 mod holder;
 mod ledger;
+mod particulars;
 mod persona;
 mod question;
+mod shops;
+mod tax_number;
 #[cfg(test)]
 mod tests;
 
@@ -242,7 +246,9 @@ impl Connector for Sandbox {
                         Err(failure)?;
                     }
                     if shares(shared.as_deref(), "checking") {
-                        yield Batch::Accounts(bank.checking_accounts());
+                        let mut accounts = bank.checking_accounts();
+                        accounts.extend(bank.savings());
+                        yield Batch::Accounts(accounts);
                     }
                     if let Some(warning) = step.warning() {
                         yield Batch::Warning(warning);
@@ -250,7 +256,10 @@ impl Connector for Sandbox {
                 }
                 Product::CreditCards => {
                     if shares(shared.as_deref(), "card") {
-                        yield Batch::Accounts(vec![bank.card()]);
+                        let card = bank.card();
+                        let account = card.key.clone();
+                        yield Batch::Accounts(vec![card]);
+                        yield Batch::Bills { account, rows: bank.bills() };
                     }
                 }
                 Product::Transactions => {
@@ -269,8 +278,17 @@ impl Connector for Sandbox {
                     }
                 }
                 Product::Identity => yield Batch::Identity(Box::new(bank.identity())),
-                Product::PaymentData
-                | Product::Investments
+                Product::PaymentData => {
+                    for (account, window) in request.windows {
+                        let known = bank.find(&account).zip(bank.clamp(window));
+                        let Some((book, window)) = known else { continue };
+                        for rows in bank.payments(book, window).chunks(BATCH_ROWS) {
+                            let rows = rows.to_vec();
+                            yield Batch::Payments { account: account.clone(), rows };
+                        }
+                    }
+                }
+                Product::Investments
                 | Product::InvestmentsTransactions
                 | Product::BrokerageNote
                 | Product::MoveSecurity
@@ -315,7 +333,10 @@ impl Sandbox {
         let household = self.persona(&user).and_then(|p| p.outcome.ok());
         match (stage, household) {
             (Stage::Connected { day, shared }, Some(household)) => {
-                let seed = Seed::of(self.descriptor.id, &user);
+                let all = [Product::PaymentData, Product::InvestmentsTransactions];
+                let offered = &self.descriptor.products;
+                let in_full = all.iter().all(|product| offered.contains(product));
+                let seed = Seed::of(self.descriptor.id, &user).showing_all(in_full);
                 Ok((Bank::new(seed, household, day), shared))
             }
             _ => Err(foreign_session()),
