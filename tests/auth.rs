@@ -27,7 +27,7 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$investment`, `$loan`, `$webhook`,
+/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$bill`, `$investment`, `$loan`, `$webhook`,
 /// `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
@@ -320,6 +320,34 @@ const TABLE: &[Row] = &[
         NOT_FOUND,
         Code("ITEM_MFA_NOT_FOUND"),
         NOT_FOUND,
+    ),
+    Row(
+        "Query.bill",
+        "{ bill(id: \"$bill\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$bill\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { bills { nodes { id } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { asOf stale closedAt } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
     ),
     Row(
         "Mutation.createSandboxTransaction",
@@ -626,7 +654,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
         let shown = test.data(shown, json!({ "id": invested })).await;
         let data = test
             .data(
-                "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } } } } \
+                "query($id: ID!) { item(id: $id) { accounts { nodes { id transactions(first: 1) { nodes { id } } bills(first: 1) { nodes { id } } } } } \
                    categoryRules { nodes { id } } webhooks { nodes { id deliveries(first: 1) { nodes { id } } } } events(first: 1) { nodes { id } } }",
                 json!({ "id": item }),
             )
@@ -636,6 +664,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$item", item),
             ("$account", id_at(&data, "/item/accounts/nodes/0/id")),
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
+            ("$bill", id_at(&data, "/item/accounts/nodes/1/bills/nodes/0/id")),
             ("$investment", id_at(&shown, "/item/investments/nodes/0/id")),
             ("$loan", id_at(&shown, "/item/loans/nodes/0/id")),
             ("$rule", id_at(&data, "/categoryRules/nodes/0/id")),

@@ -1,9 +1,11 @@
 //! All tests of the node, in one binary: through the real router or the real schema, as a client would.
 
+mod accounts;
 mod audit;
 mod auth;
 mod auto_sync;
 mod backup;
+mod bills;
 mod bus;
 mod categories;
 mod changes;
@@ -20,10 +22,12 @@ mod layering;
 mod listen;
 mod login;
 mod merge;
+mod movements;
 mod operations;
 mod paused;
 mod plans;
 mod privacy;
+mod replacements;
 mod rows;
 mod schema;
 mod storm;

@@ -11,7 +11,10 @@ use ponte::{
     app::App,
     connector::{Coverage, SourceKind, Window},
     db::{change, merge},
-    product::{self, transaction::Stager},
+    product::{
+        self,
+        transaction::{Collected, Stager},
+    },
 };
 use sea_orm::{
     ActiveModelTrait as _,
@@ -69,7 +72,7 @@ pub async fn merging(app: &App, application: Uuid) {
             .expect("an account");
 
         let began = Instant::now();
-        let mut keys = Stager::new(execution.id, SourceKind::Institution);
+        let mut keys = Stager::new(execution.id, SourceKind::Institution, false);
         let mut staged = Vec::with_capacity(ROWS);
         for batch in 0..ROWS / 1_000 {
             let rows = keys.rows(app, "merged", records(batch));
@@ -94,8 +97,11 @@ pub async fn merging(app: &App, application: Uuid) {
             app,
             &execution,
             &mut row,
-            Some(&coverage),
-            SourceKind::Institution,
+            Collected {
+                coverage: Some(&coverage),
+                source: SourceKind::Institution,
+                payments: false,
+            },
         )
         .await
         .expect("merged");
@@ -209,6 +215,7 @@ fn account_row(app: &App, application: Uuid, item_id: Uuid, key: &str) -> accoun
         application_id: application,
         item_id,
         key: key.to_owned(),
+        first_key: None,
         ordinal: 0,
         kind: AccountType::Bank,
         subtype: AccountSubtype::CheckingAccount,
@@ -223,7 +230,9 @@ fn account_row(app: &App, application: Uuid, item_id: Uuid, key: &str) -> accoun
         bank_data: None,
         credit_data: None,
         collected_to: None,
+        payment_collected_to: None,
         suspect: None,
+        closed_at: None,
         created_at: now,
         updated_at: now,
     }
@@ -264,6 +273,10 @@ fn stored(
         category_source: staged.category_source,
         rule_category_id: staged.rule_category_id,
         user_category_id: None,
+        details: staged.details,
+        bill_key: staged.bill_key,
+        bill_id: None,
+        payment_data: staged.payment_data,
         created_at: now,
         updated_at: now,
     }

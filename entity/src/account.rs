@@ -20,6 +20,8 @@ pub struct Model {
     pub item_id: Uuid,
     /// What identifies it at the institution.
     pub key: String,
+    /// What identified it there at first, where that was something else: its rows without an id are still matched by it.
+    pub first_key: Option<String>,
     /// Place in the institution's order.
     pub ordinal: i32,
     /// Family.
@@ -50,8 +52,12 @@ pub struct Model {
     pub credit_data: Option<Json>,
     /// Last day of its last complete collection of transactions.
     pub collected_to: Option<Date>,
+    /// Last day up to which its payment data has been collected without a gap.
+    pub payment_collected_to: Option<Date>,
     /// Digest of a mass deletion that one run has reported.
     pub suspect: Option<Vec<u8>>,
+    /// When the institution stopped showing it; null while it does.
+    pub closed_at: Option<Timestamp>,
     /// First seen.
     pub created_at: Timestamp,
     /// Last change.

@@ -356,6 +356,8 @@ vocabulary! {
         InvestmentTransaction,
         /// A loan.
         Loan,
+        /// A bill of a card.
+        Bill,
     }
 }
 
@@ -371,6 +373,7 @@ impl EntityKind {
             Self::Investment => "investment",
             Self::InvestmentTransaction => "investment_transaction",
             Self::Loan => "loan",
+            Self::Bill => "bill",
         }
     }
 }

@@ -60,6 +60,14 @@ pub struct Model {
     pub category_source: Option<CategorySource>,
     /// Category by a rule of the application.
     pub rule_category_id: Option<String>,
+    /// What only some institutions tell.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub details: Option<Json>,
+    /// Key of the bill it is on, at the institution.
+    pub bill_key: Option<String>,
+    /// Who paid whom; merged only by a run that has collected it.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub payment_data: Option<Json>,
     /// The id the row gets if it is new.
     pub new_id: Uuid,
 }

@@ -56,6 +56,16 @@ pub struct Model {
     pub balance_nanos: Option<i32>,
     /// The institution's code.
     pub provider_code: Option<String>,
+    /// What only some institutions tell.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub details: Option<Json>,
+    /// Key of the bill it is on, at the institution.
+    pub bill_key: Option<String>,
+    /// That bill, once it is stored.
+    pub bill_id: Option<Uuid>,
+    /// Who paid whom.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub payment_data: Option<Json>,
     /// Category by the institution's word or the classifier.
     pub category_id: Option<String>,
     /// Which of the two.

@@ -15,6 +15,7 @@ mod m20261127_000003_create_secret_guesses;
 mod m20261127_000005_create_audit_and_erasures;
 mod m20261128_000001_create_positions_and_loans;
 mod m20261128_000002_add_categories;
+mod m20261128_000003_extend_transactions;
 mod m20261128_000004_add_memory_to_items;
 mod m20261128_000006_create_connector_health;
 
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000005_create_audit_and_erasures::Migration),
             Box::new(m20261128_000001_create_positions_and_loans::Migration),
             Box::new(m20261128_000002_add_categories::Migration),
+            Box::new(m20261128_000003_extend_transactions::Migration),
             Box::new(m20261128_000004_add_memory_to_items::Migration),
             Box::new(m20261128_000006_create_connector_health::Migration),
         ]

@@ -6,7 +6,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
-    account, audit_entry, category_rule, connect_token, consent, event, execution, identity,
+    account, audit_entry, bill, category_rule, connect_token, consent, event, execution, identity,
     investment, investment_transaction, item, kind::AuditAction, loan,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -28,18 +28,18 @@ use crate::{
     event::{cursor, log},
     item::{check_client_user_id, held_parameters},
     product::{
-        investment as positions,
-        list::{self as products, Listed, Movement, Parent},
+        bill as bills, investment as positions,
+        list::{self as products, AccountFilter, Depth, Listed, Movement, Parent},
         loan as loans,
     },
 };
 
-/// Parts that one page looks into. An Item has ten.
-const PARTS: usize = 100;
+/// Parts that one page looks into. An Item has twelve.
+const PARTS: usize = 120;
 /// Positions of the log that one part looks at.
 const STRETCH: i64 = 20_000;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Something that is held about a client user.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub enum Record {
     InvestmentTransaction(Box<investment_transaction::Model>),
     /// A loan.
     Loan(Box<loan::Model>),
+    /// A bill of a card.
+    Bill(Box<bill::Model>),
     /// A run.
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
@@ -93,6 +95,7 @@ enum Section {
     Accounts,
     Identity,
     Transactions,
+    ReplacedTransactions,
     Executions,
     ConnectTokens,
     Events,
@@ -101,6 +104,7 @@ enum Section {
     InvestmentTransactions,
     Loans,
     CategoryRules,
+    Bills,
 }
 
 /// A place in the walk.
@@ -249,7 +253,7 @@ impl Walk<'_> {
                 place.page(page, Section::Accounts, Record::Consent)
             }
             Section::Accounts => {
-                let page = products::accounts(app, owner, &ids, None, slice)
+                let page = products::accounts(app, owner, &ids, AccountFilter::default(), slice)
                     .await?
                     .remove(&item.id);
                 place.page(page, Section::Identity, |row| {
@@ -265,13 +269,19 @@ impl Walk<'_> {
             }
             Section::Transactions => {
                 let all = Listed {
-                    detailed: true,
+                    depth: Depth::Whole,
                     ..Listed::of(Parent::Item)
                 };
                 let page = products::transactions(app, owner, &all, &ids, slice)
                     .await?
                     .remove(&item.id);
-                place.page(page, Section::Investments, |row| {
+                place.page(page, Section::ReplacedTransactions, |row| {
+                    Record::Transaction(Box::new(row))
+                })
+            }
+            Section::ReplacedTransactions => {
+                let page = products::replaced_transactions(app, owner, item.id, slice).await?;
+                place.page(Some(page), Section::Investments, |row| {
                     Record::Transaction(Box::new(row))
                 })
             }
@@ -295,27 +305,35 @@ impl Walk<'_> {
                 let page = loans::list(app, owner, &ids, None, slice)
                     .await?
                     .remove(&item.id);
-                place.page(page, Section::Executions, |row| Record::Loan(Box::new(row)))
+                place.page(page, Section::Bills, |row| Record::Loan(Box::new(row)))
             }
-            _ => {
-                let mut runs = execution::Entity::owned_by(owner)
-                    .filter(execution::Column::ItemId.eq(item.id));
-                if let Some(Key::Id(after)) = place.key {
-                    runs = runs.filter(execution::Column::Id.gt(after));
-                }
-                let rows = runs
-                    .order_by_asc(execution::Column::Id)
-                    .limit(limit as u64)
-                    .all(app.db.read())
-                    .await?;
-                let full = rows.last().filter(|_| rows.len() >= limit);
-                let then = full.map_or(Place::of(Section::Items, item.id), |row| {
-                    place.behind(Key::Id(row.id))
-                });
-                let records = rows.into_iter().map(|row| Record::Execution(Box::new(row)));
-                (records.collect(), Some(then))
+            Section::Bills => {
+                let page = bills::of_items(app, owner, &ids, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::Executions, |row| Record::Bill(Box::new(row)))
             }
+            _ => self.runs(item, place, limit).await?,
         })
+    }
+
+    async fn runs(&self, item: &item::Model, place: Place, limit: usize) -> Result<Part> {
+        let mut runs = execution::Entity::owned_by(self.principal.application)
+            .filter(execution::Column::ItemId.eq(item.id));
+        if let Some(Key::Id(after)) = place.key {
+            runs = runs.filter(execution::Column::Id.gt(after));
+        }
+        let rows = runs
+            .order_by_asc(execution::Column::Id)
+            .limit(limit as u64)
+            .all(self.app.db.read())
+            .await?;
+        let full = rows.last().filter(|_| rows.len() >= limit);
+        let then = full.map_or(Place::of(Section::Items, item.id), |row| {
+            place.behind(Key::Id(row.id))
+        });
+        let records = rows.into_iter().map(|row| Record::Execution(Box::new(row)));
+        Ok((records.collect(), Some(then)))
     }
 
     async fn tokens(&self, place: Place, limit: usize) -> Result<Part> {
@@ -392,13 +410,14 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
         Self::Accounts,
         Self::Identity,
         Self::Transactions,
+        Self::ReplacedTransactions,
         Self::Executions,
         Self::ConnectTokens,
         Self::Events,
@@ -407,6 +426,7 @@ impl Section {
         Self::InvestmentTransactions,
         Self::Loans,
         Self::CategoryRules,
+        Self::Bills,
     ];
 }
 
@@ -462,7 +482,13 @@ impl Place {
         let section = *Section::ALL.get(usize::from(*section))?;
         let key = match (section, rest.len()) {
             (_, 0) => None,
-            (Section::Transactions | Section::InvestmentTransactions, 20) => {
+            (
+                Section::Transactions
+                | Section::ReplacedTransactions
+                | Section::Bills
+                | Section::InvestmentTransactions,
+                20,
+            ) => {
                 let (day, id) = rest.split_first_chunk()?;
                 let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))?;
                 Some(Key::Day(day, Uuid::from_slice(id).ok()?))

@@ -5,6 +5,7 @@
 //! everything that must outlive a call in its serialisable [`Session`]. It relies on nothing but the [`Call`] it is
 //! given: it knows no database and no GraphQL.
 
+mod bill;
 mod file;
 pub mod laboratory;
 mod loan;
@@ -27,6 +28,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use self::bill::{BillPaymentRecord, BillRecord, FinanceChargeRecord};
 pub use self::file::{FILE_CONNECTOR_ID, FileConnector};
 pub use self::laboratory::Laboratory;
 pub use self::loan::LoanRecord;
@@ -35,7 +37,8 @@ pub use self::oauth::Oauth;
 pub use self::position::{InvestmentRecord, InvestmentTransactionRecord};
 pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
-    ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
+    MovementKey, ParticipantRecord, PaymentOf, PaymentRecord, PhoneRecord, TransactionDetails,
+    TransactionRecord, Warning,
 };
 use crate::clock::{Clock, Timestamp};
 
@@ -194,7 +197,8 @@ impl Failure {
 pub struct Request {
     /// The product.
     pub product: Product,
-    /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. Files ignore it.
+    /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. For
+    /// [`Product::PaymentData`]: what the stream of transactions has covered. Files ignore it.
     /// For [`Product::InvestmentsTransactions`]: of each position, by [`InvestmentRecord::key`].
     pub windows: Vec<(String, Window)>,
 }
@@ -222,6 +226,21 @@ pub enum Batch {
     },
     /// What has been covered of an account's transactions.
     Covered(Coverage),
+    /// Bills of the card with this key, in the stream of [`Product::CreditCards`].
+    Bills {
+        /// [`AccountRecord::key`] of their card.
+        account: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<BillRecord>,
+    },
+    /// Payment data of movements of the account with this key. A stream of it that ends well has told all that the
+    /// institution knows of the windows asked for; movements that it leaves out have none.
+    Payments {
+        /// [`AccountRecord::key`] of their account.
+        account: String,
+        /// At most [`BATCH_ROWS`] of them.
+        rows: Vec<PaymentOf>,
+    },
     /// Positions. A stream that ends well has shown all of them.
     Investments(Vec<InvestmentRecord>),
     /// Movements of the position with this key.

@@ -105,6 +105,44 @@ pub struct PaymentRecord {
     pub boleto_metadata: Option<BoletoRecord>,
 }
 
+/// The payment data of a movement that the stream of transactions has handed over before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaymentOf {
+    /// The movement.
+    pub movement: MovementKey,
+    /// Its payment data.
+    pub payment: PaymentRecord,
+}
+
+/// What tells a movement of an account from all others: as its [`TransactionRecord`] has it.
+///
+/// Of equal movements without an id the first one named is the first one handed over, so all of them are named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovementKey {
+    /// The institution's own id; with it, nothing else counts.
+    pub id: Option<String>,
+    /// The institution's local day.
+    pub posted_on: NaiveDate,
+    /// The holder's view.
+    pub amount: Amount,
+    /// Cleaned text.
+    pub description: String,
+    /// Verbatim text, when it differs.
+    pub description_raw: Option<String>,
+}
+
+impl From<&TransactionRecord> for MovementKey {
+    fn from(record: &TransactionRecord) -> Self {
+        Self {
+            id: record.id.clone(),
+            posted_on: record.posted_on,
+            amount: record.amount,
+            description: record.description.clone(),
+            description_raw: record.description_raw.clone(),
+        }
+    }
+}
+
 /// One side of a payment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

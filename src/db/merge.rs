@@ -6,13 +6,14 @@ use sea_orm::{
     ActiveModelTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult,
     IntoActiveModel as _, Statement, Value,
 };
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{Db, Engine};
 use crate::{clock::Timestamp, connector::Window, error::Result};
 
 /// What staged and stored transactions have in common, in one order.
-const CONTENT: [&str; 21] = [
+const CONTENT: [&str; 23] = [
     "row_key",
     "digest",
     "provider_id",
@@ -34,6 +35,8 @@ const CONTENT: [&str; 21] = [
     "category_id",
     "category_source",
     "rule_category_id",
+    "details",
+    "bill_key",
 ];
 
 /// Most rows of one insert: a row has 24 values, and SQLite takes 32,766 in a statement.
@@ -74,6 +77,8 @@ pub struct Gone {
 pub struct Fresh {
     /// What it will be matched by.
     pub row_key: String,
+    /// The id that it gets.
+    pub new_id: Uuid,
     /// Local day.
     pub posted_on: NaiveDate,
     /// Whole units.
@@ -110,6 +115,38 @@ pub async fn stage(txn: &impl ConnectionTrait, rows: Vec<staged_transaction::Mod
             .exec_without_returning(txn)
             .await?;
     }
+    Ok(())
+}
+
+/// Adds payment data to staged transactions, by their keys; those that are not staged are passed over.
+pub async fn stage_payments(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    execution: Uuid,
+    account_key: &str,
+    payments: &[(String, Option<Json>)],
+) -> Result<()> {
+    let rows = payments.iter().map(|(key, payment)| match payment {
+        Some(payment) => json!({ "k": key, "p": payment }),
+        None => json!({ "k": key }),
+    });
+    let rows = Json::Array(rows.collect());
+    let (payment, from, key) = match db.engine() {
+        Engine::Postgres => {
+            // Statistics may take a full table for an empty one: row by row along the key, whatever they say.
+            txn.execute_unprepared("SET LOCAL enable_seqscan = off")
+                .await?;
+            ("x.p", "jsonb_to_recordset($1) AS x(k text, p jsonb)", "x.k")
+        }
+        Engine::Sqlite => ("x.value -> 'p'", "json_each($1) x", "x.value ->> 'k'"),
+    };
+    let sql = format!(
+        "UPDATE staged_transaction SET payment_data = {payment} FROM {from} \
+         WHERE execution_id = $2 AND account_key = $3 AND row_key = {key}"
+    );
+    let values = [rows.into(), execution.into(), account_key.into()];
+    txn.execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
+        .await?;
     Ok(())
 }
 
@@ -203,7 +240,7 @@ pub async fn fresh_with_units(
 ) -> Result<Vec<Fresh>> {
     let listed: Vec<String> = units.iter().map(i64::to_string).collect();
     let sql = format!(
-        "SELECT s.row_key, s.posted_on, s.amount_units, s.amount_nanos, s.currency_code, s.search_text \
+        "SELECT s.row_key, s.new_id, s.posted_on, s.amount_units, s.amount_nanos, s.currency_code, s.search_text \
          FROM staged_transaction s WHERE s.execution_id = $1 AND s.account_key = $2 AND s.status = 'POSTED' \
          AND s.amount_units IN ({}) AND {NOT_STORED} ORDER BY s.posted_on, s.row_key",
         listed.join(",")
@@ -222,7 +259,7 @@ pub async fn rekey(db: &Db, txn: &impl ConnectionTrait, id: Uuid, row_key: &str)
 }
 
 /// Fields of a transaction as the public schema names them, and the columns that they come from.
-const FIELDS: [(&str, &[&str]); 12] = [
+const FIELDS: [(&str, &[&str]); 17] = [
     ("date", &["date"]),
     ("postedOn", &["posted_on"]),
     ("description", &["description"]),
@@ -238,6 +275,14 @@ const FIELDS: [(&str, &[&str]); 12] = [
     ("balance", &["balance_units", "balance_nanos"]),
     ("providerId", &["provider_id"]),
     ("providerCode", &["provider_code"]),
+    ("operationType", &["details -> 'operationType'"]),
+    (
+        "operationTypeAdditionalInfo",
+        &["details -> 'operationTypeAdditionalInfo'"],
+    ),
+    ("order", &["details -> 'order'"]),
+    ("creditCardMetadata", &["details -> 'card'"]),
+    ("merchant", &["details -> 'merchant'"]),
 ];
 
 /// Fields that say which category a transaction has, and when the stored and the staged one say differently there. The
@@ -255,10 +300,18 @@ const CATEGORY: [(&str, &str); 3] = [
 const CATEGORY_DIFFERS: &str = "t.user_category_id IS NULL \
     AND coalesce(t.rule_category_id, t.category_id) IS DISTINCT FROM coalesce(s.rule_category_id, s.category_id)";
 
-/// That a stored transaction `t` is not as the staged one `s`. Categories are no part of the digest: what decides them
-/// changes more often than movements do.
-const DIFFERS: &str = "(t.digest <> s.digest OR t.category_id IS DISTINCT FROM s.category_id \
-    OR t.category_source IS DISTINCT FROM s.category_source OR t.rule_category_id IS DISTINCT FROM s.rule_category_id)";
+/// That a stored transaction `t` has another category than the staged one `s`. Categories are no part of the digest: what
+/// decides them changes more often than movements do.
+const RECATEGORISED: &str = "t.category_id IS DISTINCT FROM s.category_id \
+    OR t.category_source IS DISTINCT FROM s.category_source OR t.rule_category_id IS DISTINCT FROM s.rule_category_id";
+
+/// The field that only a run changes which has collected it, and its column.
+const PAYMENT_FIELD: &str = "paymentData";
+const PAYMENT: &str = "payment_data";
+
+/// The bill of a staged transaction `s`, where it is known.
+const BILL: &str = "CASE WHEN s.bill_key IS NOT NULL THEN \
+    (SELECT b.id FROM bill b WHERE b.account_id = $3 AND b.key = s.bill_key) END";
 
 /// A stored transaction that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,25 +326,33 @@ pub struct Updated {
 /// differently, and how.
 ///
 /// That is asked before: once updated, a row no longer tells what it was. Where nothing has changed, asking is all.
+/// Payment data is left alone unless it has been collected.
 pub async fn update(
     db: &Db,
     txn: &impl ConnectionTrait,
     side: Side<'_>,
+    payments: bool,
     now: Timestamp,
 ) -> Result<Vec<Updated>> {
-    let mut updated = differing(db, txn, side).await?;
+    let mut updated = differing(db, txn, side, payments).await?;
     if updated.is_empty() {
         return Ok(updated);
     }
-    let set: Vec<String> = CONTENT
+    let mut set: Vec<String> = CONTENT
         .iter()
         .filter(|column| **column != "row_key")
         .map(|column| format!("{column} = s.{column}"))
         .collect();
+    set.push(format!("bill_id = {BILL}"));
+    if payments {
+        set.push(format!("{PAYMENT} = s.{PAYMENT}"));
+    }
+    let content = differs(payments);
     let sql = format!(
-        "UPDATE account_transaction AS t SET {}, updated_at = CASE WHEN t.digest = s.digest AND t.user_category_id IS NOT NULL \
-           THEN t.updated_at ELSE $4 END FROM staged_transaction s \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.row_key = s.row_key AND {DIFFERS}",
+        "UPDATE account_transaction AS t SET {}, updated_at = CASE WHEN t.user_category_id IS NULL OR {content} \
+           THEN $4 ELSE t.updated_at END FROM staged_transaction s \
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND t.row_key = s.row_key \
+         AND ({content} OR {RECATEGORISED})",
         set.join(", ")
     );
     let [a, b, c] = side.values();
@@ -302,9 +363,27 @@ pub async fn update(
     Ok(updated)
 }
 
+/// That the content of a stored transaction `t` differs from the staged one's, `s`.
+fn differs(payments: bool) -> String {
+    if payments {
+        format!("(t.digest <> s.digest OR t.{PAYMENT} IS DISTINCT FROM s.{PAYMENT})")
+    } else {
+        "t.digest <> s.digest".to_owned()
+    }
+}
+
 /// Stored transactions whose content differs from the staged one's. One number tells which fields do.
-async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<Vec<Updated>> {
-    let bits: Vec<String> = FIELDS
+async fn differing(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    side: Side<'_>,
+    payments: bool,
+) -> Result<Vec<Updated>> {
+    let mut fields = FIELDS.to_vec();
+    if payments {
+        fields.push((PAYMENT_FIELD, &[PAYMENT]));
+    }
+    let bits: Vec<String> = fields
         .iter()
         .enumerate()
         .map(|(place, (_, columns))| {
@@ -314,19 +393,20 @@ async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Resul
                 .collect();
             (place, differs.join(" OR "))
         })
-        .chain((FIELDS.len()..).zip(CATEGORY.map(|(_, differs)| differs.to_owned())))
+        .chain((fields.len()..).zip(CATEGORY.map(|(_, differs)| differs.to_owned())))
         .map(|(place, differs)| format!("CASE WHEN {differs} THEN {} ELSE 0 END", 1 << place))
         .collect();
     let sql = format!(
         "SELECT t.id AS id, {} AS fields FROM account_transaction t JOIN staged_transaction s ON t.row_key = s.row_key \
-         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND {DIFFERS}",
-        bits.join(" + ")
+         WHERE s.execution_id = $1 AND s.account_key = $2 AND t.account_id = $3 AND ({} OR {RECATEGORISED})",
+        bits.join(" + "),
+        differs(payments)
     );
     let statement = Statement::from_sql_and_values(db.backend(), sql, side.values());
     let rows = txn.query_all_raw(statement).await?;
     let updated = |row: &sea_orm::QueryResult| {
         let bits: i32 = row.try_get("", "fields")?;
-        let names = FIELDS.iter().map(|(name, _)| *name);
+        let names = fields.iter().map(|(name, _)| *name);
         let names = names.chain(CATEGORY.map(|(name, _)| name)).enumerate();
         Ok(Updated {
             id: row.try_get("", "id")?,
@@ -337,6 +417,24 @@ async fn differing(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Resul
         })
     };
     rows.iter().map(updated).collect()
+}
+
+/// Gives stored transactions whose bill was not known their bill, and answers which.
+pub async fn bill(
+    db: &Db,
+    txn: &impl ConnectionTrait,
+    account: Uuid,
+    now: Timestamp,
+) -> Result<Vec<Uuid>> {
+    let of_bill = "FROM bill b WHERE b.account_id = $1 AND b.key = account_transaction.bill_key";
+    let sql = format!(
+        "UPDATE account_transaction SET bill_id = (SELECT b.id {of_bill}), updated_at = $2 \
+         WHERE account_id = $1 AND bill_key IS NOT NULL AND bill_id IS NULL AND EXISTS (SELECT 1 {of_bill}) RETURNING id"
+    );
+    let values = [account.into(), now.0.into()];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let rows = txn.query_all_raw(statement).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
 /// Deletes stored transactions.
@@ -372,20 +470,25 @@ pub struct Owner {
     pub item: Uuid,
 }
 
-/// Inserts what is staged and not stored.
+/// Inserts what is staged and not stored; payment data only if it has been collected.
 pub async fn insert(
     db: &Db,
     txn: &impl ConnectionTrait,
     side: Side<'_>,
     owner: Owner,
+    payments: bool,
     now: Timestamp,
 ) -> Result<Inserted> {
-    let columns = CONTENT.join(", ");
-    let staged: Vec<String> = CONTENT.iter().map(|column| format!("s.{column}")).collect();
+    let mut columns: Vec<&str> = CONTENT.to_vec();
+    if payments {
+        columns.push(PAYMENT);
+    }
+    let staged: Vec<String> = columns.iter().map(|column| format!("s.{column}")).collect();
     let insert = format!(
-        "INSERT INTO account_transaction (id, application_id, item_id, account_id, {columns}, created_at, updated_at) \
-         SELECT s.new_id, $4, $5, $3, {}, $6, $6 FROM staged_transaction s \
+        "INSERT INTO account_transaction (id, application_id, item_id, account_id, {}, bill_id, created_at, updated_at) \
+         SELECT s.new_id, $4, $5, $3, {}, {BILL}, $6, $6 FROM staged_transaction s \
          WHERE s.execution_id = $1 AND s.account_key = $2 AND {NOT_STORED}",
+        columns.join(", "),
         staged.join(", ")
     );
     let [a, b, c] = side.values();
@@ -430,7 +533,7 @@ pub async fn insert(
 }
 
 /// That a staged transaction `s` of [`Side::values`] is not stored.
-const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE t.account_id = $3 AND t.row_key = s.row_key)";
+pub(super) const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM account_transaction t WHERE t.account_id = $3 AND t.row_key = s.row_key)";
 
 impl Side<'_> {
     /// Bound as $1, $2 and $3.

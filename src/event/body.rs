@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use strum::IntoEnumIterator;
 use uuid::Uuid;
 
+use crate::db::replacement::Replaced;
+
 /// The envelope of every event.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -184,7 +186,7 @@ pub struct RowsInserted {
     pub transactions_created_at_from: String,
 }
 
-/// What TRANSACTIONS_UPDATED and TRANSACTIONS_DELETED add.
+/// What TRANSACTIONS_UPDATED adds.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowsChanged<'a> {
@@ -193,6 +195,42 @@ pub struct RowsChanged<'a> {
     /// The transactions, 500 at most; more come in further events.
     #[schemars(length(min = 1, max = 500))]
     pub transaction_ids: Cow<'a, [Uuid]>,
+}
+
+/// What TRANSACTIONS_DELETED adds.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RowsDeleted<'a> {
+    /// The account of the transactions.
+    pub account_id: Uuid,
+    /// The transactions, 500 at most; more come in further events.
+    #[schemars(length(min = 1, max = 500))]
+    pub transaction_ids: Cow<'a, [Uuid]>,
+    /// Those among them that the institution seems to have written anew, and what they have become. These ids stay answerable.
+    pub replacements: Vec<Replacement>,
+}
+
+/// A transaction that was deleted and what it has become.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacement {
+    /// The one that was deleted.
+    pub transaction_id: Uuid,
+    /// The one in its place.
+    pub replaced_by: Uuid,
+    /// How sure it is that they are the same movement, from 0 to 1, in hundredths.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence: f64,
+}
+
+impl From<&Replaced> for Replacement {
+    fn from(replaced: &Replaced) -> Self {
+        Self {
+            transaction_id: replaced.id,
+            replaced_by: replaced.by,
+            confidence: f64::from(replaced.confidence) / 100.0,
+        }
+    }
 }
 
 /// What WEBHOOK_DISABLED adds.
@@ -314,9 +352,8 @@ fn full_schema(kind: EventType) -> Schema {
         EventType::ItemStatusChanged => of::<AboutItem, StatusChanged>(),
         EventType::ConnectorStatusUpdated => of::<AboutConnector, HealthChanged>(),
         EventType::TransactionsCreated => of::<AboutItem, RowsInserted>(),
-        EventType::TransactionsUpdated | EventType::TransactionsDeleted => {
-            of::<AboutItem, RowsChanged<'static>>()
-        }
+        EventType::TransactionsUpdated => of::<AboutItem, RowsChanged<'static>>(),
+        EventType::TransactionsDeleted => of::<AboutItem, RowsDeleted<'static>>(),
         EventType::WebhookDisabled => of::<Nothing, WebhookDisabled>(),
     }
 }

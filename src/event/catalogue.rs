@@ -19,7 +19,8 @@ use super::{
     Draft,
     body::{
         self, ConsentEnds, Disabled, Ending, Failed, Health, HealthChanged, ItemState, Nothing,
-        Reason, RowsChanged, RowsInserted, StatusChanged, WebhookDisabled, body_of,
+        Reason, Replacement, RowsChanged, RowsDeleted, RowsInserted, StatusChanged,
+        WebhookDisabled, body_of,
     },
 };
 
@@ -32,6 +33,7 @@ const ROWS: [Uuid; 2] = [
     uuid!("01a20fcf-1a9f-7000-8d11-c0a4e9b37f52"),
     uuid!("01a20fcf-1a9f-7000-a6e7-19f5d2c8b043"),
 ];
+const REPLACED_BY: Uuid = uuid!("01a20fcf-1a9f-7000-b2c8-4f0e7d61a395");
 const WEBHOOK: Uuid = uuid!("01a20fcf-0b12-7000-9e4d-71c0a2f3b586");
 /// 2026-11-24T23:06:01.869Z.
 const AT: Timestamp = Timestamp(1_795_561_561_869);
@@ -166,11 +168,18 @@ fn draft(kind: EventType) -> Draft {
                 reason: "the endpoint answered 410 Gone".into(),
             },
         }),
-        EventType::TransactionsUpdated | EventType::TransactionsDeleted => {
-            of_run.of_account(ACCOUNT).carrying(&RowsChanged {
-                account_id: ACCOUNT,
-                transaction_ids: ROWS.as_slice().into(),
-            })
-        }
+        EventType::TransactionsUpdated => of_run.of_account(ACCOUNT).carrying(&RowsChanged {
+            account_id: ACCOUNT,
+            transaction_ids: ROWS.as_slice().into(),
+        }),
+        EventType::TransactionsDeleted => of_run.of_account(ACCOUNT).carrying(&RowsDeleted {
+            account_id: ACCOUNT,
+            transaction_ids: ROWS.as_slice().into(),
+            replacements: vec![Replacement {
+                transaction_id: ROWS[0],
+                replaced_by: REPLACED_BY,
+                confidence: 0.95,
+            }],
+        }),
     }
 }

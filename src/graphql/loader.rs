@@ -4,6 +4,7 @@
 //! runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
 //! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
 
+mod bill;
 mod whole;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
 use async_graphql::Context;
 use entity::{
     account, attempt, circuit, consent, delivery, event, identity, item,
-    kind::{AccountType, DeliveryStatus, EntityKind},
+    kind::{DeliveryStatus, EntityKind, Product},
     webhook,
 };
 use futures_util::{
@@ -29,11 +30,12 @@ use futures_util::{
 };
 use uuid::Uuid;
 
-use self::whole::Whole;
+pub use self::bill::{bill, bills_of, count_bills};
 pub use self::whole::{
     count_investment_transactions, count_investments, count_loans, investment,
     investment_transactions_of, investments_of, loan, loans_of,
 };
+use self::{bill::Bills, whole::Whole};
 use super::{
     ContextExt as _,
     turn::Turn,
@@ -41,15 +43,19 @@ use super::{
 };
 use crate::{
     audit::Shown,
-    db::page::{Page, Slice},
+    db::{
+        page::{Page, Slice},
+        replacement::Replaced,
+    },
     error::{Error, Result},
     event::log,
     item::{
         self as items,
+        freshness::{self, Freshness},
         history::{self, Run},
     },
     product::{
-        list::{self, Listed, Movement, Parent, TransactionFilter},
+        list::{self, AccountFilter, Listed, Movement, Parent, TransactionFilter},
         summary::{self, Row, Summing},
     },
     webhook as webhooks,
@@ -181,7 +187,7 @@ pub struct Loaders {
     items: Batch<(), Uuid, item::Model>,
     accounts: Batch<(), Uuid, account::Model>,
     identities: Batch<(), Uuid, identity::Model>,
-    accounts_of: Batch<(Option<AccountType>, Slice), Uuid, Page<account::Model>>,
+    accounts_of: Batch<(AccountFilter, Slice), Uuid, Page<account::Model>>,
     consents_of: Batch<Slice, Uuid, Page<consent::Model>>,
     executions_of: Batch<Slice, Uuid, Page<Run>>,
     transactions_of: Batch<(Listed, Slice), Uuid, Page<Movement>>,
@@ -191,11 +197,13 @@ pub struct Loaders {
     told: Batch<(), Uuid, Arc<event::Model>>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     circuits: Batch<(), Uuid, circuit::Model>,
-    account_counts: Batch<Option<AccountType>, Uuid, i64>,
+    account_counts: Batch<AccountFilter, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
+    bills: Bills,
     whole: Whole,
     summaries: Batch<(Parent, Summing), Uuid, Vec<Row>>,
     categories: AtomicUsize,
+    replaced: Batch<(), Uuid, Replaced>,
     shown: Arc<Shown>,
 }
 
@@ -219,9 +227,11 @@ impl Loaders {
             circuits: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
+            bills: Bills::new(turn),
             whole: Whole::new(turn),
             summaries: Batch::new(turn),
             categories: AtomicUsize::new(0),
+            replaced: Batch::new(turn),
             shown,
         }
     }
@@ -266,11 +276,22 @@ pub async fn node(ctx: &Context<'_>, kind: EntityKind, id: Uuid) -> Result<Optio
 
 /// An Item of this principal.
 pub async fn item(ctx: &Context<'_>, id: Uuid) -> Result<Option<item::Model>> {
-    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
-    let load = |(), ids: Vec<Uuid>| async move { items::list::by_id(&app, &principal, &ids).await };
-    let item = loaders(ctx).items.load((), id, load).await?;
+    let item = unshown(ctx, id).await?;
     show(ctx, EntityKind::Item, usize::from(item.is_some()));
     Ok(item)
+}
+
+async fn unshown(ctx: &Context<'_>, id: Uuid) -> Result<Option<item::Model>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { items::list::by_id(&app, &principal, &ids).await };
+    loaders(ctx).items.load((), id, load).await
+}
+
+/// How fresh a product of an Item of this principal is.
+pub async fn freshness(ctx: &Context<'_>, item: Uuid, product: Product) -> Result<Freshness> {
+    let item = unshown(ctx, item).await?;
+    let item = item.ok_or(Error::NotFound { what: "item" })?;
+    Ok(freshness::of(ctx.app(), &item, product))
 }
 
 /// An account of this principal.
@@ -296,30 +317,26 @@ pub async fn identity(ctx: &Context<'_>, item: Uuid) -> Result<Option<identity::
 pub async fn accounts_of(
     ctx: &Context<'_>,
     item: Uuid,
-    kind: Option<AccountType>,
+    filter: AccountFilter,
     slice: Slice,
 ) -> Result<Page<account::Model>> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |(kind, slice), ids: Vec<Uuid>| async move {
-        list::accounts(&app, owner, &ids, kind, slice).await
+    let load = move |(filter, slice), ids: Vec<Uuid>| async move {
+        list::accounts(&app, owner, &ids, filter, slice).await
     };
-    let page = loaders(ctx).accounts_of.load((kind, slice), item, load);
+    let page = loaders(ctx).accounts_of.load((filter, slice), item, load);
     let page = page.await?.unwrap_or_default();
     show(ctx, EntityKind::Account, page.rows.len());
     Ok(page)
 }
 
 /// How many accounts an Item has.
-pub async fn count_accounts(
-    ctx: &Context<'_>,
-    item: Uuid,
-    kind: Option<AccountType>,
-) -> Result<i64> {
+pub async fn count_accounts(ctx: &Context<'_>, item: Uuid, filter: AccountFilter) -> Result<i64> {
     let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
-    let load = move |kind, ids: Vec<Uuid>| async move {
-        list::count_accounts(&app, owner, &ids, kind).await
+    let load = move |filter, ids: Vec<Uuid>| async move {
+        list::count_accounts(&app, owner, &ids, filter).await
     };
-    let count = loaders(ctx).account_counts.load(kind, item, load);
+    let count = loaders(ctx).account_counts.load(filter, item, load);
     Ok(count.await?.unwrap_or(0))
 }
 
@@ -394,6 +411,13 @@ pub async fn transaction_summary(
     };
     let rows = loaders(ctx).summaries.load((parent, summing), id, load);
     Ok(rows.await?.unwrap_or_default())
+}
+
+/// What a transaction has replaced, if it has.
+pub async fn replaced(ctx: &Context<'_>, transaction: Uuid) -> Result<Option<Replaced>> {
+    let (app, owner) = (ctx.app().clone(), ctx.principal()?.application);
+    let load = move |(), ids: Vec<Uuid>| async move { list::replaced_by(&app, owner, &ids).await };
+    loaders(ctx).replaced.load((), transaction, load).await
 }
 
 /// A published event of this application.

@@ -45,6 +45,8 @@ pub enum List {
     InvestmentTransactions = 21,
     /// Loans.
     Loans = 22,
+    /// Bills.
+    Bills = 23,
     /// Categories.
     Categories = 40,
     /// Category rules.
@@ -102,7 +104,10 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         | List::Investments
         | List::Loans
         | List::CategoryRules => Ok(Key::Id(id(key)?)),
-        List::Transactions | List::TransactionsByDay | List::InvestmentTransactions => {
+        List::Transactions
+        | List::TransactionsByDay
+        | List::InvestmentTransactions
+        | List::Bills => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;

@@ -10,6 +10,7 @@ use super::{
         account::Account,
         application::Viewer,
         audit::{self, AuditEntryConnection, AuditFilter},
+        bill::Bill,
         category::{self, Category, CategoryConnection},
         category_rule::{self, CategoryRuleConnection},
         client_user::{self, ClientUserExport},
@@ -127,7 +128,7 @@ impl Query {
         Ok(loader::account(ctx, uuid(&id)).await?.map(Account))
     }
 
-    /// A transaction; null when you have none with this id. FORBIDDEN to connect tokens.
+    /// A transaction, also one that the institution has deleted and written anew (`replacedBy`); null when you have none with this id. FORBIDDEN to connect tokens.
     async fn transaction(
         &self,
         ctx: &Context<'_>,
@@ -217,6 +218,16 @@ impl Query {
         >,
     ) -> Result<CategoryRuleConnection> {
         category_rule::list(ctx, first, after, client_user_id.as_deref()).await
+    }
+
+    /// A bill of a card; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn bill(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The bill's id.")] id: ID,
+    ) -> Result<Option<Bill>> {
+        ctx.principal()?.require_api_key("read bills")?;
+        Ok(loader::bill(ctx, uuid(&id)).await?.map(Bill))
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

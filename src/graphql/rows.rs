@@ -88,6 +88,11 @@ impl Json {
         write!(self.0, "\"{word}\"").ok()
     }
 
+    /// A whole number.
+    pub fn number(&mut self, number: i32) -> Option<()> {
+        write!(self.0, "{number}").ok()
+    }
+
     /// True or false.
     pub fn flag(&mut self, flag: bool) -> Option<()> {
         write!(self.0, "{flag}").ok()

@@ -132,6 +132,12 @@ pub(super) fn products(form: &Descriptor, requested: Option<Vec<Product>>) -> Re
             "INVESTMENTS_TRANSACTIONS needs INVESTMENTS beside it",
         ));
     }
+    if wanted.contains(&Product::PaymentData) && !wanted.contains(&Product::Transactions) {
+        return Err(Error::invalid(
+            "products",
+            "PAYMENT_DATA needs TRANSACTIONS beside it",
+        ));
+    }
     let mut products: Vec<_> = wanted.into_iter().collect();
     products.sort_by_key(|product| state::order(*product));
     Ok(products)

@@ -8,6 +8,7 @@ pub mod auto_sync;
 pub mod consent;
 mod create;
 mod delete;
+pub mod freshness;
 pub mod health;
 mod held;
 pub mod history;

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use entity::{
-    account, connect_token, consent, data_key, execution, idempotency_key, identity, investment,
-    investment_transaction, item, loan, sandbox_bank, sandbox_movement, transaction, upload,
+    account, bill, connect_token, consent, data_key, execution, idempotency_key, identity,
+    investment, investment_transaction, item, loan, replaced_transaction, sandbox_bank,
+    sandbox_movement, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -93,11 +94,15 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
         removed += chunks_of(app, upload).await?;
     }
     removed += drain::<transaction::Entity>(app, transaction::Column::ItemId.eq(id)).await?;
+    removed +=
+        drain::<replaced_transaction::Entity>(app, replaced_transaction::Column::ItemId.eq(id))
+            .await?;
     removed += drain::<account::Entity>(app, account::Column::ItemId.eq(id)).await?;
     removed +=
         drain::<investment_transaction::Entity>(app, investment_transaction::Column::ItemId.eq(id))
             .await?;
     removed += drain::<investment::Entity>(app, investment::Column::ItemId.eq(id)).await?;
+    removed += drain::<bill::Entity>(app, bill::Column::ItemId.eq(id)).await?;
     removed += drain::<loan::Entity>(app, loan::Column::ItemId.eq(id)).await?;
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
     removed +=

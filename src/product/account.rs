@@ -1,8 +1,12 @@
 //! Accounts and cards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use entity::{account, execution, kind::EntityKind, staged_document};
+use entity::{
+    account, execution,
+    kind::{AccountSubtype, AccountType, EntityKind, Product},
+    staged_document,
+};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
@@ -17,13 +21,21 @@ use crate::{
     app::App,
     category::classifier::Holder,
     clock::Timestamp,
-    connector::AccountRecord,
+    connector::{AccountRecord, SourceKind},
     error::{Error, Result},
     event::change::Told,
     money::Amount,
 };
 
 const KIND: &str = "account";
+
+/// The product that an account of a family comes with.
+pub fn product(kind: AccountType) -> Product {
+    match kind {
+        AccountType::Bank => Product::Accounts,
+        AccountType::Credit => Product::CreditCards,
+    }
+}
 
 /// An account as a run has staged it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,19 +117,105 @@ pub async fn of_item(
         .await?)
 }
 
-/// Stores an account: updated in place when it is known and has changed, inserted when it is new. Its id never changes.
-/// Answers it, and what there is to tell of it.
+/// Which stored account each staged one is; new ones are missing.
+pub struct Known<'a>(HashMap<String, &'a account::Model>);
+
+impl<'a> Known<'a> {
+    /// Looks for staged accounts among stored ones.
+    ///
+    /// A key that is unknown can be another name of an account that is known: an institution's keys may follow from the
+    /// login. It is taken for the one account that the run does not show under its own key and that has the same
+    /// traits. Files name accounts by their numbers, and those of two banks may be the same.
+    pub fn among(stored: &'a [account::Model], staged: &[Staged], source: SourceKind) -> Self {
+        let mut known: HashMap<String, &account::Model> = HashMap::with_capacity(staged.len());
+        let mut fresh: Vec<&AccountRecord> = Vec::new();
+        for Staged { record, .. } in staged {
+            match stored.iter().find(|row| row.key == record.key) {
+                Some(row) => {
+                    known.insert(record.key.clone(), row);
+                }
+                None => fresh.push(record),
+            }
+        }
+        if source == SourceKind::File {
+            return Self(known);
+        }
+        let mut unseen: HashMap<Traits<'_>, Vec<&account::Model>> = HashMap::new();
+        for row in stored.iter().filter(|row| !known.contains_key(&row.key)) {
+            unseen.entry(stored_traits(row)).or_default().push(row);
+        }
+        let mut named: HashMap<Traits<'_>, usize> = HashMap::new();
+        for record in &fresh {
+            *named.entry(traits(record)).or_default() += 1;
+        }
+        for record in fresh {
+            let traits = traits(record);
+            let rows = unseen.get(&traits).map(Vec::as_slice);
+            if let (Some([row]), Some(1)) = (rows, named.get(&traits)) {
+                known.insert(record.key.clone(), *row);
+            }
+        }
+        Self(known)
+    }
+
+    /// The account with this key, whatever it is known by.
+    pub fn get(&self, key: &str) -> Option<&'a account::Model> {
+        self.0.get(key).copied()
+    }
+
+    /// The keys that accounts were first known by, by the keys of those that were known by another one.
+    pub fn first_keys(&self) -> HashMap<String, String> {
+        let renamed = self.0.iter().filter_map(|(key, row)| {
+            let first = row.first_key.as_ref().unwrap_or(&row.key);
+            (first != key).then(|| (key.clone(), first.clone()))
+        });
+        renamed.collect()
+    }
+}
+
+/// What an account is recognised by: kind, subtype, number, currency, tax number of the holder.
+type Traits<'a> = (
+    AccountType,
+    AccountSubtype,
+    &'a str,
+    &'a str,
+    Option<&'a str>,
+);
+
+fn traits(record: &AccountRecord) -> Traits<'_> {
+    (
+        record.kind,
+        record.subtype,
+        &record.number,
+        &record.currency_code,
+        record.tax_number.as_deref(),
+    )
+}
+
+fn stored_traits(row: &account::Model) -> Traits<'_> {
+    (
+        row.kind,
+        row.subtype,
+        &row.number,
+        &row.currency_code,
+        row.tax_number.as_deref(),
+    )
+}
+
+/// Stores an account, one of all those that the run has staged: updated in place when it is known and has changed,
+/// inserted when it is new. Its id never changes. Answers it, and what there is to tell of it.
 pub async fn merge(
     txn: &impl ConnectionTrait,
     app: &App,
     execution: &execution::Model,
     staged: &Staged,
+    all: &[Staged],
+    source: SourceKind,
 ) -> Result<(account::Model, Option<Told>)> {
-    let known = account::Entity::owned_by(execution.application_id)
-        .filter(account::Column::ItemId.eq(execution.item_id))
-        .filter(account::Column::Key.eq(staged.record.key.as_str()))
-        .one(txn)
-        .await?;
+    let stored = of_item(txn, execution).await?;
+    let known = Known::among(&stored, all, source)
+        .get(&staged.record.key)
+        .cloned();
     let now = app.clock.now();
     match known {
         None => {
@@ -132,7 +230,12 @@ pub async fn merge(
             let mut row = model(known.id, execution, staged, now);
             row.created_at = known.created_at;
             row.updated_at = known.updated_at;
+            row.first_key.clone_from(&known.first_key);
+            if row.key != known.key && row.first_key.is_none() {
+                row.first_key = Some(known.key.clone());
+            }
             row.collected_to = known.collected_to;
+            row.payment_collected_to = known.payment_collected_to;
             row.suspect.clone_from(&known.suspect);
             if row != known {
                 row.updated_at = now;
@@ -142,6 +245,33 @@ pub async fn merge(
             Ok((row, told))
         }
     }
+}
+
+/// Closes the accounts that a run no longer shows, of families that it has read as a whole, and answers what there is to
+/// tell. They stay, with their rows, and are opened again by the run that shows them again.
+pub async fn close_vanished(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    read: &[Product],
+) -> Result<Vec<Told>> {
+    let mut told = Vec::new();
+    if read.is_empty() {
+        return Ok(told);
+    }
+    let staged = staged(txn, execution.id).await?;
+    let shown: HashSet<&str> = staged.iter().map(|it| it.record.key.as_str()).collect();
+    let now = app.clock.now();
+    for mut row in of_item(txn, execution).await? {
+        let vanished = read.contains(&product(row.kind)) && !shown.contains(row.key.as_str());
+        if vanished && row.closed_at.is_none() {
+            row.closed_at = Some(now);
+            row.updated_at = now;
+            save(txn, &row).await?;
+            told.push(Told::updated(EntityKind::Account, row.id, &["closedAt"]));
+        }
+    }
+    Ok(told)
 }
 
 /// What clients see differently. `updatedAt` always does, and is not named.
@@ -164,6 +294,7 @@ fn differences(a: &account::Model, b: &account::Model) -> Option<Told> {
             ("taxNumber", a.tax_number != b.tax_number),
             ("bankData", a.bank_data != b.bank_data),
             ("creditData", a.credit_data != b.credit_data),
+            ("closedAt", a.closed_at != b.closed_at),
         ],
     )
 }
@@ -198,6 +329,7 @@ fn model(
         application_id: execution.application_id,
         item_id: execution.item_id,
         key: record.key,
+        first_key: None,
         ordinal: staged.ordinal,
         kind: record.kind,
         subtype: record.subtype,
@@ -212,7 +344,9 @@ fn model(
         bank_data: record.bank_data,
         credit_data: record.credit_data,
         collected_to: None,
+        payment_collected_to: None,
         suspect: None,
+        closed_at: None,
         created_at: now,
         updated_at: now,
     }

@@ -12,7 +12,7 @@ use entity::{
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::text::fold;
+use super::{particulars::Particulars, text::fold};
 use crate::{
     app::App,
     auth::Principal,
@@ -20,6 +20,7 @@ use crate::{
     clock::Timestamp,
     db::{
         page::{self, Conditions, Key, Page, Slice, Source},
+        replacement::{self, Replaced},
         row::{Cells, Row, stored},
     },
     error::{Error, Result},
@@ -45,6 +46,7 @@ stored!(
         application_id,
         item_id,
         key,
+        first_key,
         ordinal,
         kind,
         subtype,
@@ -59,22 +61,46 @@ stored!(
         bank_data,
         credit_data,
         collected_to,
+        payment_collected_to,
         suspect,
+        closed_at,
         created_at,
         updated_at
     },
     |row| Key::Id(row.id)
 );
 
+/// Which accounts are wanted; everything given must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AccountFilter {
+    /// Only of this family.
+    pub kind: Option<AccountType>,
+    /// Only closed ones, or only others.
+    pub closed: Option<bool>,
+}
+
+impl AccountFilter {
+    fn conditions(self, application: Uuid) -> Conditions {
+        let mut conditions = owned_by(application);
+        conditions.equal("kind", self.kind.map(AccountType::as_str));
+        match self.closed {
+            Some(true) => conditions.not_null("closed_at"),
+            Some(false) => conditions.null("closed_at"),
+            None => {}
+        }
+        conditions
+    }
+}
+
 /// Accounts of Items that the principal has been shown, oldest first.
 pub async fn accounts(
     app: &App,
     application: Uuid,
     items: &[Uuid],
-    kind: Option<AccountType>,
+    filter: AccountFilter,
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<account::Model>>> {
-    let conditions = of_kind(application, kind);
+    let conditions = filter.conditions(application);
     page::of_parents(
         &app.db,
         ACCOUNTS,
@@ -91,15 +117,10 @@ pub async fn count_accounts(
     app: &App,
     application: Uuid,
     items: &[Uuid],
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 ) -> Result<HashMap<Uuid, i64>> {
-    page::count(&app.db, ACCOUNTS, items, &of_kind(application, kind)).await
-}
-
-fn of_kind(application: Uuid, kind: Option<AccountType>) -> Conditions {
-    let mut conditions = owned_by(application);
-    conditions.equal("kind", kind.map(AccountType::as_str));
-    conditions
+    let conditions = filter.conditions(application);
+    page::count(&app.db, ACCOUNTS, items, &conditions).await
 }
 
 fn owned_by(application: Uuid) -> Conditions {
@@ -162,7 +183,7 @@ pub async fn identities(
 }
 
 /// A transaction as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Movement {
     /// Identity.
     pub id: Uuid,
@@ -184,11 +205,35 @@ pub struct Movement {
     pub status: TransactionStatus,
     /// How the list that it is of is ordered.
     pub order: Order,
-    /// The rest, where it has been read.
+    /// More, where it has been read.
     details: Option<Details>,
+    /// The rest, where it has been read.
+    particulars: Option<Box<Particulars>>,
+    /// What has become of it, if it is gone.
+    pub former: Option<Former>,
 }
 
-/// What lists seldom show of a transaction, and do not read then: a page has many rows.
+/// That a transaction is gone, and what it has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// What it has become.
+    pub replaced: Replaced,
+    /// When it was gone.
+    pub deleted_at: Timestamp,
+}
+
+/// How much is read of the transactions of a list: a page has many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Depth {
+    /// What lists show.
+    Brief,
+    /// Also their [`Details`].
+    Detailed,
+    /// Also their [`Particulars`].
+    Whole,
+}
+
+/// What lists seldom show of a transaction, and do not read then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
     /// Instant.
@@ -212,11 +257,19 @@ pub struct Details {
 }
 
 impl Movement {
-    /// The rest; fails where a list has left it out.
+    /// More of it; fails where a list has left it out.
     pub fn details(&self) -> Result<&Details> {
-        let details = self.details.as_ref();
-        details.ok_or_else(|| Error::internal("the list has left out what is asked for"))
+        self.details.as_ref().ok_or_else(left_out)
     }
+
+    /// The rest; fails where a list has left it out.
+    pub fn particulars(&self) -> Result<&Particulars> {
+        self.particulars.as_deref().ok_or_else(left_out)
+    }
+}
+
+fn left_out() -> Error {
+    Error::internal("the list has left out what is asked for")
 }
 
 /// How transactions are ordered; those that are equal by their ids.
@@ -266,33 +319,94 @@ impl Order {
     }
 }
 
+/// The columns of a transaction: what lists show, [`Details`], [`Particulars`], [`Former`].
+const COLUMNS: [&str; WHOLE + FORMER] = [
+    "id",
+    "item_id",
+    "account_id",
+    "posted_on",
+    "description",
+    "amount_units",
+    "amount_nanos",
+    "currency_code",
+    "kind",
+    "status",
+    "date",
+    "description_raw",
+    "account_amount_units",
+    "account_amount_nanos",
+    "balance_units",
+    "balance_nanos",
+    "provider_id",
+    "provider_code",
+    "user_category_id",
+    "rule_category_id",
+    "category_id",
+    "category_source",
+    "created_at",
+    "updated_at",
+    "details",
+    "payment_data",
+    "bill_id",
+    "replaced_by",
+    "confidence",
+    "deleted_at",
+];
+const BRIEF: usize = 10;
+const DETAILS: usize = 14;
+const WHOLE: usize = BRIEF + DETAILS + 3;
+const FORMER: usize = 3;
+
 impl Row for Movement {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "item_id",
-        "account_id",
-        "posted_on",
-        "description",
-        "amount_units",
-        "amount_nanos",
-        "currency_code",
-        "kind",
-        "status",
-        "date",
-        "description_raw",
-        "account_amount_units",
-        "account_amount_nanos",
-        "balance_units",
-        "balance_nanos",
-        "provider_id",
-        "provider_code",
-        "user_category_id",
-        "rule_category_id",
-        "category_id",
-        "category_source",
-        "created_at",
-        "updated_at",
-    ];
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(WHOLE).0;
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        let Detailed(detailed) = Detailed::read(cells)?;
+        let particulars = Particulars::read(cells.take()?, cells.take()?, cells.take()?)?;
+        Ok(Self {
+            particulars: Some(Box::new(particulars)),
+            ..detailed
+        })
+    }
+
+    fn key(&self) -> Key {
+        Key::Day(self.posted_on, self.id)
+    }
+}
+
+/// A transaction that is gone.
+struct Gone(Movement);
+
+impl Row for Gone {
+    const COLUMNS: &'static [&'static str] = &COLUMNS;
+
+    fn read(cells: &mut Cells<'_>) -> Result<Self> {
+        let movement = Movement::read(cells)?;
+        let replaced = Replaced {
+            id: movement.id,
+            by: cells.take()?,
+            confidence: cells.take()?,
+        };
+        let former = Former {
+            replaced,
+            deleted_at: cells.take()?,
+        };
+        Ok(Self(Movement {
+            former: Some(former),
+            ..movement
+        }))
+    }
+
+    fn key(&self) -> Key {
+        self.0.key()
+    }
+}
+
+/// A transaction with its details alone.
+struct Detailed(Movement);
+
+impl Row for Detailed {
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(BRIEF + DETAILS).0;
 
     fn read(cells: &mut Cells<'_>) -> Result<Self> {
         let Brief(brief) = Brief::read(cells)?;
@@ -307,14 +421,14 @@ impl Row for Movement {
             created_at: cells.take()?,
             updated_at: cells.take()?,
         };
-        Ok(Self {
+        Ok(Self(Movement {
             details: Some(details),
             ..brief
-        })
+        }))
     }
 
     fn key(&self) -> Key {
-        self.order.key(self)
+        self.0.key()
     }
 }
 
@@ -322,7 +436,7 @@ impl Row for Movement {
 struct Brief(Movement);
 
 impl Row for Brief {
-    const COLUMNS: &'static [&'static str] = Movement::COLUMNS.split_at(10).0;
+    const COLUMNS: &'static [&'static str] = COLUMNS.split_at(BRIEF).0;
 
     fn read(cells: &mut Cells<'_>) -> Result<Self> {
         Ok(Self(Movement {
@@ -337,6 +451,8 @@ impl Row for Brief {
             status: cells.take()?,
             order: Order::default(),
             details: None,
+            particulars: None,
+            former: None,
         }))
     }
 
@@ -491,6 +607,8 @@ pub enum Parent {
     Item,
     /// All of an account.
     Account,
+    /// All on a bill.
+    Bill,
 }
 
 impl Parent {
@@ -501,6 +619,7 @@ impl Parent {
             parent: match self {
                 Self::Item => "item_id",
                 Self::Account => "account_id",
+                Self::Bill => "bill_id",
             },
             order: order.columns(),
             descending: order.descending(),
@@ -511,6 +630,10 @@ impl Parent {
         match self {
             Self::Item => row.item_id,
             Self::Account => row.account_id,
+            Self::Bill => {
+                let particulars = row.particulars.as_ref();
+                particulars.and_then(|it| it.bill_id).unwrap_or_default()
+            }
         }
     }
 }
@@ -524,23 +647,23 @@ pub struct Listed {
     pub filter: TransactionFilter,
     /// In which order.
     pub order: Order,
-    /// Whether their details are read.
-    pub detailed: bool,
+    /// How much of them is read.
+    pub depth: Depth,
 }
 
 impl Listed {
-    /// All of an Item or an account, newest first, without their details.
+    /// All of an Item, an account or a bill, newest first, as lists show them.
     pub fn of(parent: Parent) -> Self {
         Self {
             parent,
             filter: TransactionFilter::default(),
             order: Order::default(),
-            detailed: false,
+            depth: Depth::Brief,
         }
     }
 }
 
-/// Transactions of Items or accounts that the principal has been shown.
+/// Transactions of Items, accounts or bills that the principal has been shown.
 pub async fn transactions(
     app: &App,
     application: Uuid,
@@ -548,24 +671,36 @@ pub async fn transactions(
     ids: &[Uuid],
     slice: Slice,
 ) -> Result<HashMap<Uuid, Page<Movement>>> {
-    let (parent, order) = (listed.parent, listed.order);
-    let source = parent.source(order);
-    let conditions = listed.filter.conditions(application);
-    let mut pages = if listed.detailed || order == Order::CreatedDescending {
-        let of = (
-            |row: &Movement| parent.of(row),
-            |row: &Movement| order.key(row),
-        );
-        page::ordered(&app.db, source, ids, &conditions, slice, of).await?
-    } else {
-        let of = (
-            |Brief(row): &Brief| parent.of(row),
-            |Brief(row): &Brief| order.key(row),
-        );
-        let pages = page::ordered(&app.db, source, ids, &conditions, slice, of).await?;
-        let brief = pages.into_iter();
-        let pages = brief.map(|(id, page)| (id, page.map(|Brief(row)| row)));
-        pages.collect()
+    let (db, parent, order) = (&app.db, listed.parent, listed.order);
+    let (source, conditions) = (parent.source(order), listed.filter.conditions(application));
+    let (owner, key) = (
+        |row: &Movement| parent.of(row),
+        |row: &Movement| order.key(row),
+    );
+    let least = match (parent, order) {
+        // Only a whole row says on which bill it is.
+        (Parent::Bill, _) => Depth::Whole,
+        (_, Order::CreatedDescending) => Depth::Detailed,
+        _ => Depth::Brief,
+    };
+    let mut pages = match listed.depth.max(least) {
+        Depth::Brief => {
+            let of = (
+                |Brief(row): &Brief| owner(row),
+                |Brief(row): &Brief| key(row),
+            );
+            let pages = page::ordered(db, source, ids, &conditions, slice, of).await?;
+            each(pages, |Brief(row)| row)
+        }
+        Depth::Detailed => {
+            let of = (
+                |Detailed(row): &Detailed| owner(row),
+                |Detailed(row): &Detailed| key(row),
+            );
+            let pages = page::ordered(db, source, ids, &conditions, slice, of).await?;
+            each(pages, |Detailed(row)| row)
+        }
+        Depth::Whole => page::ordered(db, source, ids, &conditions, slice, (owner, key)).await?,
     };
     if order != Order::default() {
         for row in pages.values_mut().flat_map(|page| &mut page.rows) {
@@ -575,7 +710,15 @@ pub async fn transactions(
     Ok(pages)
 }
 
-/// How many transactions Items or accounts have.
+fn each<R>(
+    pages: HashMap<Uuid, Page<R>>,
+    movement: impl Fn(R) -> Movement,
+) -> HashMap<Uuid, Page<Movement>> {
+    let pages = pages.into_iter();
+    pages.map(|(id, page)| (id, page.map(&movement))).collect()
+}
+
+/// How many transactions Items, accounts or bills have.
 pub async fn count_transactions(
     app: &App,
     application: Uuid,
@@ -587,15 +730,56 @@ pub async fn count_transactions(
     page::count(&app.db, parent.source(Order::default()), ids, &conditions).await
 }
 
-/// Transactions by id.
+/// Transactions by id, also those that have been replaced.
 pub async fn transactions_by_id(
     app: &App,
     principal: &Principal,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Movement>> {
+    let owner = principal.application;
     let source = Parent::Account.source(Order::default());
-    let found = page::by_id::<Movement>(&app.db, source, principal.application, ids).await?;
-    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+    let found = page::by_id::<Movement>(&app.db, source, owner, ids).await?;
+    let mut found: HashMap<Uuid, Movement> = found.into_iter().map(|row| (row.id, row)).collect();
+    let missing = ids.iter().filter(|id| !found.contains_key(*id));
+    let missing: Vec<Uuid> = missing.copied().collect();
+    if !missing.is_empty() {
+        let gone = page::by_id::<Gone>(&app.db, REPLACED, owner, &missing).await?;
+        found.extend(gone.into_iter().map(|Gone(row)| (row.id, row)));
+    }
+    Ok(found)
+}
+
+const REPLACED: Source = Source {
+    table: "replaced_transaction",
+    primary: "id",
+    parent: "item_id",
+    order: &["posted_on", "id"],
+    descending: true,
+};
+
+/// Transactions of an Item that have been replaced, newest first.
+pub async fn replaced_transactions(
+    app: &App,
+    application: Uuid,
+    item: Uuid,
+    slice: Slice,
+) -> Result<Page<Movement>> {
+    let owner = |Gone(row): &Gone| row.item_id;
+    let conditions = owned_by(application);
+    let pages = page::of_parents(&app.db, REPLACED, &[item], &conditions, slice, owner).await?;
+    Ok(each(pages, |Gone(row)| row)
+        .remove(&item)
+        .unwrap_or_default())
+}
+
+/// Which transaction each of these has replaced; those that have replaced none are missing.
+pub async fn replaced_by(
+    app: &App,
+    application: Uuid,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Replaced>> {
+    let rows = replacement::replaced_by(&app.db, application, ids).await?;
+    Ok(rows.into_iter().map(|row| (row.by, row)).collect())
 }
 
 /// Accounts by id.

@@ -5,10 +5,13 @@
 //! that write take a connection and so compose; the sync worker owns begin and commit.
 
 pub mod account;
+pub mod bill;
 pub mod identity;
 pub mod investment;
 pub mod list;
 pub mod loan;
+pub mod particulars;
+pub mod replacement;
 pub mod snapshot;
 pub mod summary;
 pub mod text;

@@ -23,7 +23,9 @@ use uuid::Uuid;
 use super::{Counts, investment};
 use crate::{
     app::App,
-    connector::{BATCH_ROWS, InvestmentRecord, InvestmentTransactionRecord, LoanRecord, Window},
+    connector::{
+        BATCH_ROWS, BillRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord, Window,
+    },
     db::snapshot::{self as rows, Owner, Row, Side, Table, Vanished},
     error::{Error, Result},
     event::change::Told,
@@ -55,8 +57,8 @@ pub fn staged_by(product: Product) -> &'static [&'static str] {
             &[InvestmentTransactionRecord::STAGED, investment::COVERED]
         }
         Product::Loans => &[LoanRecord::STAGED],
+        Product::CreditCards => &[BillRecord::STAGED],
         Product::Accounts
-        | Product::CreditCards
         | Product::Transactions
         | Product::PaymentData
         | Product::Identity

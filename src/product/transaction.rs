@@ -4,19 +4,24 @@
 //! the day. Rows of a file are matched by id and content together, since files reuse ids. What is stored and equal is
 //! neither written nor told.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
+use chrono::NaiveDate;
 use entity::{
     account, execution, item,
     kind::{EntityKind, EventType, TransactionStatus},
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
-    account as accounts,
+    account as accounts, particulars, replacement,
     text::{fold, likeness},
 };
 use crate::{
@@ -26,15 +31,16 @@ use crate::{
         rule,
     },
     clock::Timestamp,
-    connector::{Coverage, SourceKind, TransactionRecord, Warning},
+    connector::{Coverage, PaymentOf, SourceKind, TransactionRecord, Warning},
     db::{
         self,
-        merge::{self, Fresh, Gone, Owner, Side},
+        merge::{self, Fresh, Gone, Owner, Side, Updated},
+        replacement::{self as kept, Replaced},
     },
     error::Result,
     event::{
         self, Draft,
-        body::{RowsChanged, RowsInserted},
+        body::{Replacement, RowsChanged, RowsDeleted, RowsInserted},
         change::Told,
     },
     money::Amount,
@@ -58,16 +64,20 @@ pub struct Stager {
     execution: Uuid,
     source: SourceKind,
     holders: HashMap<String, Holder>,
+    payments: bool,
+    first_keys: HashMap<String, String>,
     ordinals: HashMap<[u8; 16], u32>,
 }
 
 impl Stager {
-    /// For one stream of one run.
-    pub fn new(execution: Uuid, source: SourceKind) -> Self {
+    /// For one stream of one run. Payment data is kept only if it is to be collected.
+    pub fn new(execution: Uuid, source: SourceKind, payments: bool) -> Self {
         Self {
             execution,
             source,
             holders: HashMap::new(),
+            payments,
+            first_keys: HashMap::new(),
             ordinals: HashMap::new(),
         }
     }
@@ -77,6 +87,12 @@ impl Stager {
     pub fn holding(mut self, holders: HashMap<String, Holder>) -> Self {
         self.holders = holders;
         self
+    }
+
+    /// The same, of accounts some of which were known by another key at first.
+    #[must_use]
+    pub fn with_first_keys(self, first_keys: HashMap<String, String>) -> Self {
+        Self { first_keys, ..self }
     }
 
     /// The rows of a batch. The last of several with one key wins.
@@ -108,22 +124,26 @@ impl Stager {
         mut record: TransactionRecord,
         now: Timestamp,
     ) -> staged_transaction::Model {
-        let identity = hash(&[
+        let row_key = self.row_key(
             account_key,
-            &record.posted_on.to_string(),
-            &record.amount.to_string(),
+            record.id.as_deref(),
+            record.posted_on,
+            record.amount,
             &record.description,
-            record.description_raw.as_deref().unwrap_or(""),
-        ]);
-        let row_key = match (&record.id, self.source) {
-            (Some(id), SourceKind::Institution) => format!("i:{id}"),
-            (Some(id), SourceKind::File) => format!("i:{id}:{}", hex(&identity)),
-            (None, _) => {
-                let ordinal = self.ordinals.entry(identity).or_insert(0);
-                *ordinal += 1;
-                format!("f:{}:{ordinal}", hex(&identity))
-            }
+            record.description_raw.as_deref(),
+        );
+        let search_text = match &record.description_raw {
+            Some(raw) => fold(&format!("{} {raw}", record.description)),
+            None => fold(&record.description),
         };
+        let holder = self.holders.get(account_key);
+        let decided = classifier::classify(&mut record, &search_text, holder);
+        let bill_key = record
+            .details
+            .card
+            .as_ref()
+            .and_then(|card| card.bill_key.clone());
+        let (details, payment_data) = particulars::stored(record.details);
         let number = |amount: Option<Amount>| amount.map_or_else(String::new, |a| a.to_string());
         let digest = hash(&[
             record.id.as_deref().unwrap_or(""),
@@ -139,12 +159,10 @@ impl Stager {
             &number(record.balance),
             record.provider_code.as_deref().unwrap_or("\0"),
         ]);
-        let search_text = match &record.description_raw {
-            Some(raw) => fold(&format!("{} {raw}", record.description)),
-            None => fold(&record.description),
+        let digest = match &details {
+            Some(details) => hash(&[&hex(&digest), &details.to_string()]),
+            None => digest,
         };
-        let holder = self.holders.get(account_key);
-        let decided = classifier::classify(&mut record, &search_text, holder);
         staged_transaction::Model {
             execution_id: self.execution,
             account_key: account_key.to_owned(),
@@ -169,8 +187,60 @@ impl Stager {
             category_id: decided.map(|decided| decided.category.id.to_owned()),
             category_source: decided.map(|decided| decided.source),
             rule_category_id: None,
+            details,
+            bill_key,
+            payment_data: payment_data.filter(|_| self.payments),
             new_id: app.rng.id(now),
         }
+    }
+
+    /// Payment data by the key of the staged row that it is about.
+    pub fn payments(
+        &mut self,
+        account_key: &str,
+        rows: Vec<PaymentOf>,
+    ) -> Vec<(String, Option<Value>)> {
+        let keyed = rows.into_iter().map(|PaymentOf { movement, payment }| {
+            let row_key = self.row_key(
+                account_key,
+                movement.id.as_deref(),
+                movement.posted_on,
+                movement.amount,
+                &movement.description,
+                movement.description_raw.as_deref(),
+            );
+            (row_key, particulars::stored_payment(&payment))
+        });
+        keyed.collect()
+    }
+
+    /// What a movement is matched by.
+    fn row_key(
+        &mut self,
+        account_key: &str,
+        id: Option<&str>,
+        posted_on: NaiveDate,
+        amount: Amount,
+        description: &str,
+        description_raw: Option<&str>,
+    ) -> String {
+        if let (Some(id), SourceKind::Institution) = (id, self.source) {
+            return format!("i:{id}");
+        }
+        let first_key = self.first_keys.get(account_key);
+        let content = hash(&[
+            first_key.map_or(account_key, String::as_str),
+            &posted_on.to_string(),
+            &amount.to_string(),
+            description,
+            description_raw.unwrap_or(""),
+        ]);
+        if let Some(id) = id {
+            return format!("i:{id}:{}", hex(&content));
+        }
+        let ordinal = self.ordinals.entry(content).or_insert(0);
+        *ordinal += 1;
+        format!("f:{}:{ordinal}", hex(&content))
     }
 }
 
@@ -206,14 +276,24 @@ pub enum Merged {
     },
 }
 
+/// What a run knows of an account's transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct Collected<'a> {
+    /// What it has covered.
+    pub coverage: Option<&'a Coverage>,
+    /// How the rows behave.
+    pub source: SourceKind,
+    /// Whether payment data has been collected too. If not, what is stored of it stays.
+    pub payments: bool,
+}
+
 /// Merges what a run has staged for an account. The account's row is saved when its own state has changed.
 pub async fn merge(
     txn: &impl ConnectionTrait,
     app: &App,
     execution: &execution::Model,
     row: &mut account::Model,
-    coverage: Option<&Coverage>,
-    source: SourceKind,
+    collected: Collected<'_>,
 ) -> Result<Merged> {
     let now = app.clock.now();
     let key = row.key.clone();
@@ -225,7 +305,9 @@ pub async fn merge(
     let of = (execution.application_id, execution.item_id);
     rule::apply(&app.db, txn, of, side, row.subtype).await?;
     merge::prefer_sets(&app.db, txn, side).await?;
-    let covered = coverage.filter(|covered| covered.complete && source == SourceKind::Institution);
+    let covered = collected
+        .coverage
+        .filter(|covered| covered.complete && collected.source == SourceKind::Institution);
     let mut gone = match covered {
         Some(covered) => merge::gone(&app.db, txn, side, covered.window).await?,
         None => Vec::new(),
@@ -243,19 +325,39 @@ pub async fn merge(
             }
         }
         let to = Some(covered.window.to);
-        if row.collected_to < to || before.is_some() {
+        let paid_to = to.filter(|_| collected.payments);
+        if row.collected_to < to || row.payment_collected_to < paid_to || before.is_some() {
             row.collected_to = row.collected_to.max(to);
+            row.payment_collected_to = row.payment_collected_to.max(paid_to);
             accounts::save(txn, row).await?;
         }
     }
+    let replaced = replacement::find(app, txn, side, &gone).await?;
     let gone: Vec<Uuid> = gone.into_iter().map(|gone| gone.id).collect();
-    let updated = merge::update(&app.db, txn, side, now).await?;
+    let mut updated = merge::update(&app.db, txn, side, collected.payments, now).await?;
+    let known: HashSet<Uuid> = updated.iter().map(|row| row.id).collect();
+    let billed = merge::bill(&app.db, txn, row.id, now).await?.into_iter();
+    updated.extend(billed.filter(|id| !known.contains(id)).map(|id| Updated {
+        id,
+        fields: vec!["creditCardMetadata"],
+    }));
+    let of = (execution.item_id, row.id);
+    kept::keep(&app.db, txn, of, &replaced, now).await?;
     merge::delete(&app.db, txn, &gone).await?;
+    let replaced: HashMap<Uuid, Replaced> = replaced.into_iter().map(|it| (it.id, it)).collect();
+    let for_good: Vec<Uuid> = gone
+        .iter()
+        .copied()
+        .filter(|id| !replaced.contains_key(id))
+        .collect();
+    kept::forget(&app.db, txn, &for_good).await?;
     let owner = Owner {
         application: execution.application_id,
         item: execution.item_id,
     };
-    let inserted = merge::insert(&app.db, txn, side, owner, now).await?;
+    let inserted = merge::insert(&app.db, txn, side, owner, collected.payments, now).await?;
+    let kept: Vec<Replaced> = replaced.values().copied().collect();
+    kept::carry(&app.db, txn, row.id, &kept).await?;
     let by = Some(execution.triggered_by);
     let mut events = Vec::new();
     if inserted.count > 0 {
@@ -270,28 +372,29 @@ pub async fn merge(
                 }),
         );
     }
-    let updated = updated.into_iter().map(|row| {
-        let told = Told::updated(EntityKind::Transaction, row.id, &row.fields);
-        (row.id, told)
-    });
-    let deleted = gone
-        .into_iter()
-        .map(|id| (id, Told::deleted(EntityKind::Transaction, id)));
-    for (kind, rows) in [
-        (EventType::TransactionsUpdated, updated.collect::<Vec<_>>()),
-        (EventType::TransactionsDeleted, deleted.collect()),
-    ] {
-        events.extend(rows.chunks(EVENT_IDS).map(|rows| {
-            let ids: Vec<Uuid> = rows.iter().map(|(id, _)| *id).collect();
-            Draft::new(kind, by)
-                .of_account(row.id)
-                .carrying(&RowsChanged {
-                    account_id: row.id,
-                    transaction_ids: ids.into(),
-                })
-                .telling(rows.iter().map(|(_, told)| told.clone()))
-        }));
-    }
+    events.extend(updated.chunks(EVENT_IDS).map(|rows| {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let told = |it: &Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
+        Draft::new(EventType::TransactionsUpdated, by)
+            .of_account(row.id)
+            .carrying(&RowsChanged {
+                account_id: row.id,
+                transaction_ids: ids.into(),
+            })
+            .telling(rows.iter().map(told))
+    }));
+    events.extend(gone.chunks(EVENT_IDS).map(|ids| {
+        let replacements = ids.iter().filter_map(|id| replaced.get(id));
+        let told = |id: &Uuid| Told::deleted(EntityKind::Transaction, *id);
+        Draft::new(EventType::TransactionsDeleted, by)
+            .of_account(row.id)
+            .carrying(&RowsDeleted {
+                account_id: row.id,
+                transaction_ids: ids.into(),
+                replacements: replacements.map(Replacement::from).collect(),
+            })
+            .telling(ids.iter().map(told))
+    }));
     Ok(Merged::Done(events))
 }
 

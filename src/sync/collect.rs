@@ -19,8 +19,8 @@ use super::{
 use crate::{
     app::App,
     connector::{
-        Batch, Call, Connector, Coverage, Failure, InvestmentRecord, InvestmentTransactionRecord,
-        LoanRecord, Request, Session, Warning, Window,
+        Batch, BillRecord, Call, Connector, Coverage, Failure, InvestmentRecord,
+        InvestmentTransactionRecord, LoanRecord, Request, Session, Warning, Window,
     },
     db::merge,
     error::{Error, Result},
@@ -29,7 +29,8 @@ use crate::{
         state::{self, Signal},
     },
     product::{
-        account, identity,
+        account::{self, Known},
+        identity,
         investment::{self, Numbering},
         snapshot::{self, Snapshot as _},
         transaction::Stager,
@@ -67,21 +68,38 @@ pub async fn collect(
         restart(app, execution.id).await?;
     }
     snapshot::restart(app, execution.id, product).await?;
+    let source = connector.descriptor().source;
+    let wanted = products(execution);
     let accounts = account::staged(app.db.read(), execution.id).await?;
+    let stored = account::of_item(app.db.read(), execution).await?;
+    let known = Known::among(&stored, &accounts, source);
+    let payments = wanted.contains(&Product::PaymentData);
+    let stager = Stager::new(execution.id, source, payments).holding(account::holders(&accounts));
+    let today = call.now().date();
     let mut staging = Staging {
         app,
         lease,
         execution,
-        stager: Stager::new(execution.id, connector.descriptor().source)
-            .holding(account::holders(&accounts)),
+        product,
+        stager: stager.with_first_keys(known.first_keys()),
+        wanted,
         numbering: Numbering::default(),
         accounts: i32::try_from(accounts.len()).map_err(Error::internal)?,
         rows: 0,
         covered: Vec::new(),
         warnings: Vec::new(),
     };
-    let today = call.now().date();
-    let failure = match request(app, connector, execution, product, today).await? {
+    let request = match product {
+        Product::Transactions => {
+            windows(app, connector, execution, today, &accounts, &known).await?
+        }
+        Product::PaymentData => covered_windows(execution)?,
+        Product::InvestmentsTransactions => {
+            Ok(position_windows(app, connector, execution, today).await?)
+        }
+        _ => Ok(Vec::new()),
+    };
+    let failure = match request.map(|windows| Request { product, windows }) {
         Ok(request) => {
             let stream = connector.collect(call.clone(), session, request);
             staging.drain(stream).await?
@@ -150,55 +168,89 @@ fn next(execution: &execution::Model, step: &Step) -> Result<Result<Signal, Fail
     })
 }
 
-/// What to ask the connector for; a warning when there is nothing to ask about.
-async fn request(
+/// Which days of which account to ask for.
+type Windows = Vec<(String, Window)>;
+
+/// What to read of the transactions of the accounts that a run has found; a warning when there are none.
+///
+/// An account is read from where its last complete collection ended, and as far back as any of its rows can still
+/// settle. Payment data comes with the rows that it is about: until it has been collected too, they are read again.
+async fn windows(
     app: &App,
     connector: &Arc<dyn Connector>,
     execution: &execution::Model,
-    product: Product,
     today: NaiveDate,
-) -> Result<Result<Request, Warning>> {
+    staged: &[account::Staged],
+    known: &Known<'_>,
+) -> Result<Result<Windows, Warning>> {
+    if staged.is_empty() {
+        let failed = record::steps(execution)?
+            .iter()
+            .any(|step| step.failure.is_some());
+        return Ok(Err(no_accounts(failed)));
+    }
+    let overlap = u64::from(connector.descriptor().overlap_days);
+    let payments = products(execution).contains(&Product::PaymentData);
+    let pending = merge::oldest_pending(&app.db, execution.item_id).await?;
+    let days_back = |days: u64| today - chrono::Days::new(days);
+    let mut windows = Vec::with_capacity(staged.len());
+    for staged in staged {
+        let key = staged.record.key.clone();
+        let collected = known.get(&key).and_then(|row| {
+            let mut to = row.collected_to?;
+            if payments {
+                to = to.min(row.payment_collected_to?);
+            }
+            Some((row.id, to))
+        });
+        let from = match collected {
+            None => days_back(FIRST_DAYS),
+            Some((id, to)) => {
+                let since = to - chrono::Days::new(overlap);
+                pending
+                    .iter()
+                    .find(|(account, _)| *account == id)
+                    .map_or(since, |(_, oldest)| {
+                        since.min((*oldest).max(days_back(PENDING_DAYS)))
+                    })
+            }
+        };
+        windows.push((key, Window { from, to: today }));
+    }
+    Ok(Ok(windows))
+}
+
+/// What to read of the movements of the positions that a run has found.
+async fn position_windows(
+    app: &App,
+    connector: &Arc<dyn Connector>,
+    execution: &execution::Model,
+    to: NaiveDate,
+) -> Result<Windows> {
+    let shown = record::has_collected(execution, Product::Investments)?;
+    let overlap = chrono::Days::new(u64::from(connector.descriptor().overlap_days));
     let mut windows = Vec::new();
-    if product == Product::Transactions {
-        let staged = account::staged(app.db.read(), execution.id).await?;
-        if staged.is_empty() {
-            let failed = record::steps(execution)?
-                .iter()
-                .any(|step| step.failure.is_some());
-            return Ok(Err(no_accounts(failed)));
-        }
-        let overlap = u64::from(connector.descriptor().overlap_days);
-        let known = account::of_item(app.db.read(), execution).await?;
-        let pending = merge::oldest_pending(&app.db, execution.item_id).await?;
-        let days_back = |days: u64| today - chrono::Days::new(days);
-        for staged in staged {
-            let key = staged.record.key;
-            let row = known.iter().find(|row| row.key == key);
-            let from = match row.and_then(|row| Some((row, row.collected_to?))) {
-                None => days_back(FIRST_DAYS),
-                Some((row, collected_to)) => {
-                    let since = collected_to - chrono::Days::new(overlap);
-                    pending
-                        .iter()
-                        .find(|(account, _)| *account == row.id)
-                        .map_or(since, |(_, oldest)| {
-                            since.min((*oldest).max(days_back(PENDING_DAYS)))
-                        })
-                }
-            };
-            windows.push((key, Window { from, to: today }));
-        }
+    for (key, collected_to) in investment::to_read(app, execution, shown).await? {
+        let from = collected_to.map_or(to - chrono::Days::new(FIRST_DAYS), |day| day - overlap);
+        windows.push((key, Window { from, to }));
     }
-    if product == Product::InvestmentsTransactions {
-        let shown = record::has_collected(execution, Product::Investments)?;
-        let overlap = chrono::Days::new(u64::from(connector.descriptor().overlap_days));
-        let to = app.clock.now().date();
-        for (key, collected_to) in investment::to_read(app, execution, shown).await? {
-            let from = collected_to.map_or(to - chrono::Days::new(FIRST_DAYS), |day| day - overlap);
-            windows.push((key, Window { from, to }));
-        }
+    Ok(windows)
+}
+
+/// What to read of payment data: what has been read of transactions. A warning when that could not be.
+fn covered_windows(execution: &execution::Model) -> Result<Result<Windows, Warning>> {
+    if !record::has_collected(execution, Product::Transactions)? {
+        return Ok(Err(Warning {
+            code: "PAY_001".to_owned(),
+            message: "The transactions could not be read, so their payment data could not either."
+                .to_owned(),
+            provider_message: None,
+        }));
     }
-    Ok(Ok(Request { product, windows }))
+    let covered = record::covered(execution)?.into_iter();
+    Ok(Ok(covered
+        .map(|coverage| (coverage.account, coverage.window))
+        .collect()))
 }
 
 fn no_accounts(failed: bool) -> Warning {
@@ -222,7 +274,9 @@ struct Staging<'a> {
     app: &'a App,
     lease: &'a Lease,
     execution: &'a execution::Model,
+    product: Product,
     stager: Stager,
+    wanted: Vec<Product>,
     numbering: Numbering,
     accounts: i32,
     rows: u64,
@@ -253,10 +307,31 @@ impl Staging<'_> {
         }
     }
 
+    /// Whether a batch belongs to a product that is asked for. An institution may hand over more in one answer.
+    fn wants(&self, batch: &Batch) -> bool {
+        let product = match batch {
+            Batch::Transactions { .. } => Product::Transactions,
+            Batch::Payments { .. } => Product::PaymentData,
+            Batch::Bills { .. } => Product::CreditCards,
+            Batch::Investments(_) => Product::Investments,
+            Batch::InvestmentTransactions { .. } | Batch::InvestmentCovered(_) => {
+                Product::InvestmentsTransactions
+            }
+            Batch::Loans(_) => Product::Loans,
+            Batch::Identity(_) => Product::Identity,
+            Batch::Accounts(_) | Batch::Covered(_) | Batch::Warning(_) => return true,
+        };
+        self.wanted.contains(&product)
+    }
+
     async fn stage(&mut self, batch: Batch) -> Result<()> {
         let (execution, epoch) = (self.execution.id, self.execution.epoch);
+        if !self.wants(&batch) {
+            return Ok(());
+        }
         match batch {
-            Batch::Accounts(records) => {
+            Batch::Accounts(mut records) => {
+                records.retain(|record| self.wanted.contains(&account::product(record.kind)));
                 let first = self.accounts;
                 let count = i32::try_from(records.len()).map_err(Error::internal)?;
                 self.accounts += count;
@@ -285,8 +360,30 @@ impl Staging<'_> {
                     .await
             }
             Batch::Covered(coverage) => {
-                self.covered.push(coverage);
+                // What is covered of payment data is what was asked for.
+                if self.product != Product::PaymentData {
+                    self.covered.push(coverage);
+                }
                 Ok(())
+            }
+            Batch::Bills { account, rows } => {
+                let kind = snapshot::of_parent(BillRecord::STAGED, &account);
+                let key = |record: &BillRecord| record.key.clone();
+                self.snapshot(&kind, &rows, key).await
+            }
+            Batch::Payments { account, rows } => {
+                self.rows += rows.len() as u64;
+                let payments = self.stager.payments(&account, rows);
+                let owner = self.app.clone();
+                self.app
+                    .unit(async move {
+                        let txn = owner.db.begin().await?;
+                        record::hold(&txn, execution, epoch).await?;
+                        merge::stage_payments(&owner.db, &txn, execution, &account, &payments)
+                            .await?;
+                        Ok(txn.commit().await?)
+                    })
+                    .await
             }
             Batch::Investments(records) => {
                 let key = |record: &InvestmentRecord| record.key.clone();

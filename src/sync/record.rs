@@ -11,16 +11,18 @@ use uuid::Uuid;
 use crate::{
     app::App,
     clock::Timestamp,
-    connector::{Coverage, Memory, Question, Session, UserAction, Warning, memory::Change},
+    connector::{
+        Coverage, Memory, Question, Session, SourceKind, UserAction, Warning, memory::Change,
+    },
     error::{Error, Result},
     event::change::Told,
     item::{
-        Held, execution_scope,
+        Held, connector_of, execution_scope,
         history::{Counts, Step},
         laboratory, memory_scope, products_of, transition, upload,
     },
     metrics,
-    product::snapshot,
+    product::{account, snapshot},
 };
 
 /// What goes with a transition.
@@ -265,6 +267,11 @@ pub async fn finish(
             item.note(accounts.filter_map(|account| account.told));
             item.note(snapshot::told(&txn, execution.id).await?);
             if merged {
+                let read = read_whole(&steps(&execution)?);
+                let source = connector_of(&app, &item)?.descriptor().source;
+                if source == SourceKind::Institution {
+                    item.note(account::close_vanished(&txn, &app, &execution, &read).await?);
+                }
                 item.note(crate::product::identity::merge(&txn, &app, &execution).await?);
             }
             item.status_detail = status_detail(
@@ -290,7 +297,29 @@ pub async fn finish(
     Ok(execution)
 }
 
-/// Per requested product: whether it was updated, when last, and what the client should know.
+/// Warnings that an institution has told less of some accounts, but shown them.
+const OF_DETAILS: [&str; 4] = ["ACCT_005", "CC_005", "CC_006", "CC_007"];
+
+/// The families of accounts of which a run has seen every account that the institution has.
+fn read_whole(steps: &[Step]) -> Vec<Product> {
+    let families = [Product::Accounts, Product::CreditCards];
+    let whole = |step: &&Step| {
+        families.contains(&step.product)
+            && step.failure.is_none()
+            && step
+                .warnings
+                .iter()
+                .all(|warning| OF_DETAILS.contains(&warning.code.as_str()))
+    };
+    steps
+        .iter()
+        .filter(whole)
+        .map(|step| step.product)
+        .collect()
+}
+
+/// Per requested product: whether it was updated, when last, and what the client should know. Of others, when they were
+/// last updated: what has been collected of them is still there.
 fn status_detail(
     item: &item::Model,
     steps: &[Step],
@@ -298,8 +327,18 @@ fn status_detail(
     merged: bool,
     now: Timestamp,
 ) -> Value {
+    let requested = products_of(item);
     let mut detail = Map::new();
-    for product in products_of(item) {
+    for (name, before) in item.status_detail.as_object().into_iter().flatten() {
+        let last = before.get("lastUpdatedAt").filter(|at| !at.is_null());
+        if let Some(last) = last {
+            detail.insert(
+                name.clone(),
+                json!({ "isUpdated": false, "lastUpdatedAt": last, "warnings": [] }),
+            );
+        }
+    }
+    for product in requested {
         let step = steps.iter().find(|step| step.product == product);
         let updated = merged && step.is_some_and(|step| step.failure.is_none());
         let before = item

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use entity::{execution, kind::Product};
+use entity::{
+    execution,
+    kind::{AccountType, Product},
+};
 
 use super::{
     record::{self, MergedAccount, Notes, steps},
@@ -15,8 +18,8 @@ use crate::{
     error::Result,
     item::{save, state::Signal},
     product::{
-        account,
-        transaction::{self, Merged},
+        account, bill,
+        transaction::{self, Collected, Merged},
     },
 };
 
@@ -29,10 +32,19 @@ pub async fn merge(
 ) -> Result<()> {
     let source = connector.descriptor().source;
     let steps = steps(&execution)?;
-    let transactions = steps
-        .iter()
-        .any(|step| step.product == Product::Transactions && step.failure.is_none());
-    for staged in account::staged(app.db.read(), execution.id).await? {
+    let went_well = |product: Product| {
+        let mut of_product = steps.iter().filter(|step| step.product == product);
+        of_product.any(|step| step.failure.is_none())
+    };
+    let of_run = OfRun {
+        accounts: account::staged(app.db.read(), execution.id).await?,
+        source,
+        cards: went_well(Product::CreditCards),
+        transactions: went_well(Product::Transactions),
+        payments: went_well(Product::PaymentData),
+    };
+    let of_run = Arc::new(of_run);
+    for (place, staged) in of_run.accounts.iter().enumerate() {
         if record::merged(&execution)?
             .iter()
             .any(|one| one.product.is_none() && one.account == staged.record.key)
@@ -40,7 +52,7 @@ pub async fn merge(
             continue;
         }
         lease.check(app)?;
-        execution = merge_account(app, execution, staged, transactions, source).await?;
+        execution = merge_account(app, execution, of_run.clone(), place).await?;
         app.wakes.relay.notify();
     }
     execution = whole::merge(app, lease, execution).await?;
@@ -58,24 +70,44 @@ pub async fn merge(
     Ok(())
 }
 
+/// What all accounts of a run have in common.
+struct OfRun {
+    accounts: Vec<account::Staged>,
+    source: SourceKind,
+    /// Whether cards and their bills have been collected.
+    cards: bool,
+    /// Whether their transactions have been collected.
+    transactions: bool,
+    /// Whether the payment data of those has.
+    payments: bool,
+}
+
 async fn merge_account(
     app: &App,
     mut execution: execution::Model,
-    staged: account::Staged,
-    transactions: bool,
-    source: SourceKind,
+    of_run: Arc<OfRun>,
+    place: usize,
 ) -> Result<execution::Model> {
     let owner = app.clone();
     app.unit(async move {
-        let app = owner;
+        let (app, staged) = (owner, &of_run.accounts[place]);
         let key = staged.record.key.clone();
         let txn = app.db.begin().await?;
         let mut item = record::lock(&txn, &execution, app.clock.now()).await?;
-        let (mut row, told) = account::merge(&txn, &app, &execution, &staged).await?;
-        let merged = if transactions {
+        let (all, source) = (&of_run.accounts, of_run.source);
+        let (mut row, told) = account::merge(&txn, &app, &execution, staged, all, source).await?;
+        if of_run.cards && row.kind == AccountType::Credit {
+            // Before the movements that are on them.
+            bill::merge(&txn, &app, &execution, row.id, &row.key).await?;
+        }
+        let merged = if of_run.transactions {
             let covered = record::covered(&execution)?;
-            let coverage = covered.iter().find(|coverage| coverage.account == row.key);
-            transaction::merge(&txn, &app, &execution, &mut row, coverage, source).await?
+            let collected = Collected {
+                coverage: covered.iter().find(|coverage| coverage.account == row.key),
+                source,
+                payments: of_run.payments,
+            };
+            transaction::merge(&txn, &app, &execution, &mut row, collected).await?
         } else {
             Merged::Done(Vec::new())
         };

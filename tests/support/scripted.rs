@@ -10,10 +10,10 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
     clock::Timestamp,
     connector::{
-        AccountRecord, Batch, Call, Connector, ConnectorKind, Coverage, Credentials, Descriptor,
-        Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord,
-        Login, Registry, Request, Session, SourceKind, TransactionDetails, TransactionRecord,
-        Window,
+        AccountRecord, Batch, BillRecord, Call, Connector, ConnectorKind, Coverage, Credentials,
+        Descriptor, Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord,
+        LoanRecord, Login, PaymentOf, Registry, Request, Session, SourceKind, TransactionDetails,
+        TransactionRecord, Warning, Window,
     },
     money::Amount,
 };
@@ -34,6 +34,16 @@ pub struct Bank {
     pub loans: Vec<LoanRecord>,
     /// The holder.
     pub holder: Option<IdentityRecord>,
+    /// The accounts that it shows; the only one unless told.
+    pub accounts: Option<Vec<AccountRecord>>,
+    /// The cards that it shows.
+    pub cards: Vec<AccountRecord>,
+    /// The bills of each card.
+    pub bills: Vec<BillRecord>,
+    /// What it warns of when it shows its accounts.
+    pub warning: Option<Warning>,
+    /// The payment data that it shows.
+    pub payments: Vec<PaymentOf>,
     /// Whether it says that it has shown everything.
     pub complete: bool,
     /// Fails the collection of this product.
@@ -173,7 +183,30 @@ impl Connector for Scripted {
         }
         let mut batches = Vec::new();
         match request.product {
-            Product::Accounts => batches.push(Ok(Batch::Accounts(vec![account(bank.balance)]))),
+            Product::Accounts => {
+                let only = || vec![account(bank.balance)];
+                let accounts = bank.accounts.clone().unwrap_or_else(only);
+                batches.push(Ok(Batch::Accounts(accounts)));
+                batches.extend(bank.warning.clone().map(|it| Ok(Batch::Warning(it))));
+            }
+            Product::CreditCards => {
+                batches.push(Ok(Batch::Accounts(bank.cards.clone())));
+                batches.extend(bank.cards.iter().map(|card| {
+                    Ok(Batch::Bills {
+                        account: card.key.clone(),
+                        rows: bank.bills.clone(),
+                    })
+                }));
+            }
+            Product::PaymentData => {
+                for (account, window) in request.windows {
+                    let inside = |day| day >= window.from && day <= window.to;
+                    let rows = bank.payments.iter();
+                    let rows = rows.filter(|it| inside(it.movement.posted_on));
+                    let rows = rows.cloned().collect();
+                    batches.push(Ok(Batch::Payments { account, rows }));
+                }
+            }
             Product::Investments => {
                 let batch = |rows: &[InvestmentRecord]| Ok(Batch::Investments(rows.to_vec()));
                 batches.extend(bank.investments.chunks(100).map(batch));
@@ -291,7 +324,8 @@ pub fn loan(key: &str, kind: &str, owed: &str) -> LoanRecord {
     .expect("a loan")
 }
 
-fn account(cents: i64) -> AccountRecord {
+/// The only account, with so much on it.
+pub fn account(cents: i64) -> AccountRecord {
     AccountRecord {
         key: "1".to_owned(),
         kind: AccountType::Bank,

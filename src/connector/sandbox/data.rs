@@ -6,7 +6,8 @@
 //! - the rows of the last two days are PENDING and settle later, those of the card under a text that differs a little;
 //! - texts of the checking accounts are completed one day after a row appears;
 //! - a pre-authorisation on every third day is gone one or two days later;
-//! - rows of checking accounts have ids, rows of the card have none.
+//! - rows of checking accounts have ids, rows of the card have none, and are on a bill once they have settled;
+//! - who has paid whom is told by a product of its own.
 //!
 //! Balances are opening plus settled rows.
 
@@ -15,19 +16,21 @@ use entity::kind::{AccountSubtype, AccountType, TransactionStatus, TransactionTy
 use serde_json::json;
 
 use super::{
+    bills,
     bulk::Bulk,
     dice::Seed,
     holder,
     ledger::{self, Book, REAL, Row, days, first_of_month},
     loans,
+    particulars::Movement,
     persona::Household,
     positions,
 };
 use crate::{
     clock::Timestamp,
     connector::{
-        AccountRecord, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord, LoanRecord,
-        TransactionDetails, TransactionRecord, Window,
+        AccountRecord, BillRecord, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord,
+        LoanRecord, MovementKey, PaymentOf, TransactionDetails, TransactionRecord, Window,
     },
     money::Amount,
 };
@@ -133,10 +136,9 @@ impl Bank {
         };
         let limit = text(CREDIT_LIMIT);
         let available = text(CREDIT_LIMIT - owed - reserved);
-        let number = format!(
-            "{:04}",
-            seed.dice(Book::Card.subject(NUMBERS), 0).between(0, 9_999)
-        );
+        let mut numbers = self.card_numbers().into_iter();
+        let number = numbers.next().unwrap_or_default();
+        let further: Vec<_> = numbers.map(|number| json!({ "number": number })).collect();
         let holder = self.identity();
         AccountRecord {
             key: self.key(Book::Card),
@@ -161,7 +163,7 @@ impl Bank {
                 "balanceForeignCurrency": text(0),
                 "status": "ACTIVE",
                 "holderType": "MAIN",
-                "additionalCards": [],
+                "additionalCards": further,
                 "disaggregatedCreditLimits": [{
                     "creditLineLimitType": "LIMITE_CREDITO_TOTAL",
                     "consolidationType": "CONSOLIDADO",
@@ -193,7 +195,7 @@ impl Bank {
     pub(super) fn find(&self, key: &str) -> Option<Book> {
         (0..self.household.checking_accounts)
             .map(Book::Checking)
-            .chain([Book::Card])
+            .chain([Book::Card, Book::Savings])
             .find(|book| self.key(*book) == key)
     }
 
@@ -208,9 +210,13 @@ impl Bank {
         }
         let opened = match book {
             Book::Checking(_) => first_of_month(window.from),
-            Book::Card => window.from,
+            Book::Card | Book::Savings => window.from,
         };
-        let mut running = ledger::opening(self.seed, book, opened);
+        let mut running = match book {
+            Book::Savings => ledger::saved_before(opened),
+            Book::Checking(_) | Book::Card => ledger::opening(self.seed, book, opened),
+        };
+        let card_numbers = self.card_numbers();
         let mut records = Vec::new();
         for (day, ordinal, row) in self.visible(book, opened, window.to) {
             let age = self.age(day);
@@ -227,29 +233,147 @@ impl Bank {
                 TransactionStatus::Pending
             };
             let (id, balance) = match book {
-                Book::Checking(_) => (
+                Book::Checking(_) | Book::Savings => (
                     Some(self.row_id(book, day, ordinal)),
                     settled.then(|| Amount::from_cents(running)),
                 ),
                 Book::Card => (None, None),
             };
-            records.push(TransactionRecord {
+            let movement = self.movement(book, day, ordinal, &row);
+            let mut record = TransactionRecord {
                 balance,
+                provider_code: movement.code(),
+                details: movement.details(&card_numbers, settled),
                 ..record(id, day, row.text_at(age).to_owned(), row.cents, status)
-            });
+            };
+            if let Some(dollars) = row.dollars {
+                record.amount_in_account_currency = Some(record.amount);
+                record.amount = Amount::from_cents(dollars);
+                "USD".clone_into(&mut record.currency_code);
+                record.description_raw = Some(format!("{} USD {}", row.text, text(-dollars)));
+            }
+            records.push(record);
         }
         Box::new(records.into_iter())
+    }
+
+    /// The payment data of the movements of a window, by day. The bank knows none of very many movements.
+    pub(super) fn payments(&self, book: Book, window: Window) -> Vec<PaymentOf> {
+        let Book::Checking(which) = book else {
+            return Vec::new();
+        };
+        if self.bulk_of(book).is_some() {
+            return Vec::new();
+        }
+        let (holder, number) = (self.identity(), self.number(which));
+        let rows = self.visible(book, window.from, window.to);
+        let payments = rows.filter_map(|(day, ordinal, row)| {
+            let payment = self
+                .movement(book, day, ordinal, &row)
+                .payment(&holder, &number)?;
+            let id = Some(self.row_id(book, day, ordinal));
+            let text = row.text_at(self.age(day)).to_owned();
+            let record = record(id, day, text, row.cents, TransactionStatus::Posted);
+            Some(PaymentOf {
+                movement: MovementKey::from(&record),
+                payment,
+            })
+        });
+        payments.collect()
+    }
+
+    /// The bills of the card.
+    pub(super) fn bills(&self) -> Vec<BillRecord> {
+        bills::list(self.seed, self.today, self.settled_to())
+    }
+
+    fn movement<'a>(&self, book: Book, day: NaiveDate, ordinal: i64, row: &'a Row) -> Movement<'a> {
+        Movement {
+            seed: self.seed,
+            book,
+            day,
+            ordinal,
+            row,
+        }
+    }
+
+    /// The last digits of the card, and of a further one where the bank shows everything.
+    fn card_numbers(&self) -> Vec<String> {
+        let numbers = if self.seed.in_full { 2 } else { 1 };
+        (0..numbers)
+            .map(|which| {
+                let mut dice = self.seed.dice(Book::Card.subject(NUMBERS), which);
+                format!("{:04}", dice.between(0, 9_999))
+            })
+            .collect()
+    }
+
+    /// Branch and number of a checking account.
+    fn number(&self, which: u8) -> String {
+        let book = Book::Checking(which);
+        let mut digits = self.seed.dice(book.subject(NUMBERS), 0);
+        format!(
+            "0001/{:07}-{}",
+            digits.between(0, 9_999_999),
+            digits.between(0, 9)
+        )
+    }
+
+    /// The savings, where the bank shows everything.
+    pub(super) fn savings(&self) -> Option<AccountRecord> {
+        if !self.seed.in_full {
+            return None;
+        }
+        let saved = ledger::saved_before(self.settled_to() + Days::new(1));
+        let pot = saved / 3;
+        let mut digits = self.seed.dice(Book::Savings.subject(NUMBERS), 0);
+        let number = format!("0001/{:08}-0", digits.between(0, 99_999_999));
+        let holder = self.identity();
+        Some(AccountRecord {
+            key: self.key(Book::Savings),
+            kind: AccountType::Bank,
+            subtype: AccountSubtype::SavingsAccount,
+            name: "Conta Poupança".to_owned(),
+            marketing_name: Some("Ponte Poupança".to_owned()),
+            balance: Some(Amount::from_cents(saved)),
+            currency_code: "BRL".to_owned(),
+            owner: holder.full_name.or(holder.company_name),
+            tax_number: holder.document,
+            bank_data: Some(json!({
+                "transferNumber": format!("999/{number}"),
+                "closingBalance": text(saved),
+                "automaticallyInvestedBalance": text(0),
+                "overdraftContractedLimit": text(0),
+                "overdraftUsedLimit": text(0),
+                "unarrangedOverdraftAmount": text(0),
+                "hasReservedBalance": true,
+                "reservedBalances": [{
+                    "name": "Viagem",
+                    "identification": "cofrinho-1",
+                    "availableAmounts": [{
+                        "amount": text(pot),
+                        "currencyCode": "BRL",
+                        "remuneration": {
+                            "preFixedRate": "0.005",
+                            "postFixedIndexerPercentage": "1.00",
+                            "rateType": "EXPONENCIAL",
+                            "indexer": "CDI",
+                            "calculation": "DIAS_UTEIS",
+                            "ratePeriodicity": "ANUAL",
+                            "indexerAdditionalInfo": "CDI divulgado pela B3",
+                        },
+                    }],
+                }],
+            })),
+            credit_data: None,
+            number,
+        })
     }
 
     fn checking_account(&self, which: u8) -> AccountRecord {
         let book = Book::Checking(which);
         let (settled, pending) = self.checking_balance(book);
-        let mut digits = self.seed.dice(book.subject(NUMBERS), 0);
-        let number = format!(
-            "0001/{:07}-{}",
-            digits.between(0, 9_999_999),
-            digits.between(0, 9)
-        );
+        let number = self.number(which);
         let holder = self.identity();
         let marketing_name = match which {
             0 => "Ponte Conta".to_owned(),
@@ -338,6 +462,7 @@ impl Bank {
         let kind = match book {
             Book::Checking(_) => "checking",
             Book::Card => "card",
+            Book::Savings => "savings",
         };
         let number = self.seed.dice(book.subject(KEYS), 0).roll();
         format!("{kind}-{number:016x}")

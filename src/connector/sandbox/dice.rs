@@ -7,7 +7,11 @@ use sha2::{Digest, Sha256};
 
 /// What a sandbox user's data follows from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed(u64);
+pub(super) struct Seed {
+    number: u64,
+    /// Whether the bank shows everything that a bank can show.
+    pub(super) in_full: bool,
+}
 
 impl Seed {
     /// The seed of a user of a connector.
@@ -20,12 +24,20 @@ impl Seed {
         let (head, _) = digest
             .split_first_chunk::<8>()
             .expect("a digest has 32 bytes");
-        Self(u64::from_be_bytes(*head))
+        Self {
+            number: u64::from_be_bytes(*head),
+            in_full: false,
+        }
+    }
+
+    /// The same, at a bank that shows everything.
+    pub(super) fn showing_all(self, in_full: bool) -> Self {
+        Self { in_full, ..self }
     }
 
     /// Dice for one question: the same subject and number always roll the same.
     pub(super) fn dice(self, subject: u64, number: i64) -> Dice {
-        let mut dice = Dice(self.0 ^ mixed(subject));
+        let mut dice = Dice(self.number ^ mixed(subject));
         dice.0 = dice.roll() ^ number.cast_unsigned();
         dice
     }

@@ -27,6 +27,24 @@ const SPENDING: u64 = u64::from_be_bytes(*b"spending");
 const PURCHASES: u64 = u64::from_be_bytes(*b"purchase");
 const INSTALMENTS: u64 = u64::from_be_bytes(*b"instalm ");
 const HOLDS: u64 = u64::from_be_bytes(*b"holds   ");
+const ABROAD: u64 = u64::from_be_bytes(*b"abroad  ");
+const CASH: u64 = u64::from_be_bytes(*b"cash    ");
+
+/// Day of the month on which the fee for the card is charged.
+const FEE_ON: u32 = 8;
+/// Day of the month on which savings are paid in; their yield comes on the first.
+const SAVES_ON: u32 = 6;
+/// Day of every third month on which the card is used for cash.
+const CASH_ON: u32 = 18;
+/// Day of the month of a purchase abroad.
+const ABROAD_ON: u32 = 20;
+/// What is paid into savings every month, and what they yield.
+const SAVED: i64 = 200 * REAL;
+const YIELD: i64 = 11 * REAL + 37;
+/// What savings had before the first month that is counted.
+const SAVINGS_BEGIN: i64 = 1_500 * REAL;
+/// Hundredths of a percent that the tax on purchases abroad is.
+const TAX_ABROAD: i64 = 338;
 
 const MONTHS_OF_INSTALMENTS: i64 = 10;
 
@@ -94,6 +112,8 @@ pub(super) enum Book {
     Checking(u8),
     /// The card.
     Card,
+    /// The savings.
+    Savings,
 }
 
 impl Book {
@@ -102,6 +122,7 @@ impl Book {
         let own = match self {
             Self::Checking(which) => 1 + u64::from(which),
             Self::Card => 0,
+            Self::Savings => 1 << 16,
         };
         subject.rotate_left(8).wrapping_add(own)
     }
@@ -118,6 +139,8 @@ pub(super) struct Row {
     pub(super) young: Option<(i64, String)>,
     /// The age in days at which it is gone, if it never settles.
     pub(super) gone_at: Option<i64>,
+    /// The holder's view in cents of a dollar, if it was made in dollars.
+    pub(super) dollars: Option<i64>,
 }
 
 impl Row {
@@ -127,6 +150,7 @@ impl Row {
             text: text.into(),
             young: None,
             gone_at: None,
+            dollars: None,
         }
     }
 
@@ -180,7 +204,46 @@ pub(super) fn rows(seed: Seed, book: Book, day: NaiveDate) -> Vec<Row> {
             rows.extend(purchases(seed, day));
             rows
         }
+        Book::Savings => match day.day() {
+            1 => vec![Row::settled(YIELD, "RENDIMENTO POUPANCA")],
+            SAVES_ON => vec![Row::settled(SAVED, "DEPOSITO POUPANCA")],
+            _ => Vec::new(),
+        },
     }
+}
+
+/// What is in the savings before a day, in cents.
+pub(super) fn saved_before(day: NaiveDate) -> i64 {
+    let months = month_number(day) - 2_000 * 12;
+    let yields = months + i64::from(day.day() > 1);
+    let deposits = months + i64::from(day.day() > SAVES_ON);
+    SAVINGS_BEGIN + yields * YIELD + deposits * SAVED
+}
+
+/// The day on which the bill closes that a movement of a day is on.
+pub(super) fn closes(day: NaiveDate) -> NaiveDate {
+    let month = if day.day() <= CLOSES_ON {
+        first_of_month(day)
+    } else {
+        next_month(day)
+    };
+    month + Days::new(u64::from(CLOSES_ON - 1))
+}
+
+/// What the bank knows the bill by that closes on a day.
+pub(super) fn bill_key(closes: NaiveDate) -> String {
+    closes.format("bill-%Y-%m").to_string()
+}
+
+/// The movements on the bill that closes on a day, up to another day.
+pub(super) fn on_bill(
+    seed: Seed,
+    closes: NaiveDate,
+    to: NaiveDate,
+) -> impl Iterator<Item = (NaiveDate, Row)> {
+    let from = first_of_month(closes) - Months::new(1) + Days::new(u64::from(CLOSES_ON));
+    days(from, closes.min(to))
+        .flat_map(move |day| purchases(seed, day).into_iter().map(move |row| (day, row)))
 }
 
 /// What a checking account opens a month with, in cents.
@@ -279,6 +342,9 @@ fn purchases(seed: Seed, day: NaiveDate) -> Vec<Row> {
             text,
         ));
     }
+    if seed.in_full {
+        rows.extend(rare(seed, day));
+    }
     let mut plan = seed.dice(INSTALMENTS, 0);
     let (offset, due) = (plan.between(0, 9), plan.between(12, 24));
     if i64::from(day.day()) == due {
@@ -296,6 +362,34 @@ fn purchases(seed: Seed, day: NaiveDate) -> Vec<Row> {
         ));
     }
     rows
+}
+
+/// What only a bank that shows everything writes into the card's book: a fee, cash, a purchase abroad with its tax.
+fn rare(seed: Seed, day: NaiveDate) -> Vec<Row> {
+    let month = month_number(day);
+    let row = |cents: i64, text: &str| Row::of_card(cents, text, text);
+    match day.day() {
+        FEE_ON => vec![row(-(29 * REAL + 90), "ANUIDADE DIFERENCIADA")],
+        CASH_ON if month % 3 == 0 => {
+            let cash = seed.dice(CASH, month).between(2, 6) * 50 * REAL;
+            vec![
+                row(-cash, "SAQUE CREDITO BANCO24HORAS"),
+                row(-(15 * REAL + 90), "TARIFA SAQUE CREDITO"),
+            ]
+        }
+        ABROAD_ON => {
+            let mut dice = seed.dice(ABROAD, month);
+            let (dollars, rate) = (dice.between(999, 5_999), dice.between(500, 580));
+            let cents = dollars * rate / 100;
+            let purchase = Row {
+                dollars: Some(-dollars),
+                ..Row::of_card(-cents, "APPLE.COM/BILL", "APPLE.COM/BILL CUPERTINO")
+            };
+            let tax = -(cents * TAX_ABROAD / 10_000);
+            vec![purchase, row(tax, "IOF COMPRA INTERNACIONAL")]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Who moves on a day.

@@ -6,6 +6,7 @@
 //! as the call says, to be watched.
 
 pub mod authority;
+mod bills;
 mod bulk;
 mod data;
 mod dice;
@@ -13,9 +14,12 @@ mod family;
 mod holder;
 mod ledger;
 mod loans;
+mod particulars;
 mod persona;
 mod positions;
 mod question;
+mod shops;
+mod tax_number;
 #[cfg(test)]
 mod tests;
 
@@ -250,7 +254,9 @@ impl Connector for Sandbox {
                         Err(failure)?;
                     }
                     if shares(shared.as_deref(), "checking") {
-                        let accounts = bank.checking_accounts().into_iter();
+                        let mut accounts = bank.checking_accounts();
+                        accounts.extend(bank.savings());
+                        let accounts = accounts.into_iter();
                         yield Batch::Accounts(accounts.map(|account| rebalanced(account, &call.laboratory)).collect());
                     }
                     if let Some(warning) = step.warning() {
@@ -259,7 +265,10 @@ impl Connector for Sandbox {
                 }
                 Product::CreditCards => {
                     if shares(shared.as_deref(), "card") {
-                        yield Batch::Accounts(vec![rebalanced(bank.card(), &call.laboratory)]);
+                        let card = rebalanced(bank.card(), &call.laboratory);
+                        let account = card.key.clone();
+                        yield Batch::Accounts(vec![card]);
+                        yield Batch::Bills { account, rows: bank.bills() };
                     }
                 }
                 Product::Transactions => {
@@ -294,8 +303,17 @@ impl Connector for Sandbox {
                     }
                 }
                 Product::Loans => yield Batch::Loans(bank.loans()),
-                Product::PaymentData
-                | Product::BrokerageNote
+                Product::PaymentData => {
+                    for (account, window) in request.windows {
+                        let known = bank.find(&account).zip(bank.clamp(window));
+                        let Some((book, window)) = known else { continue };
+                        for rows in bank.payments(book, window).chunks(BATCH_ROWS) {
+                            let rows = rows.to_vec();
+                            yield Batch::Payments { account: account.clone(), rows };
+                        }
+                    }
+                }
+                Product::BrokerageNote
                 | Product::MoveSecurity
                 | Product::AccountStatements => {}
             }
@@ -337,7 +355,10 @@ impl Sandbox {
         let household = self.persona(&user).and_then(|p| p.outcome.ok());
         match (stage, household) {
             (Stage::Connected { day, shared }, Some(household)) => {
-                let seed = Seed::of(self.descriptor.id, &user);
+                let all = [Product::PaymentData, Product::InvestmentsTransactions];
+                let offered = &self.descriptor.products;
+                let in_full = all.iter().all(|product| offered.contains(product));
+                let seed = Seed::of(self.descriptor.id, &user).showing_all(in_full);
                 let bank = Bank::new(seed, household, day);
                 Ok((bank.of_company(self.profile.company), shared))
             }

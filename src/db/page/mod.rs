@@ -188,15 +188,17 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 15] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
+    ("replaced_transaction", OF_LIVING_ITEM),
     ("identity", OF_LIVING_ITEM),
     ("consent", OF_LIVING_ITEM),
     ("investment", OF_LIVING_ITEM),
     ("investment_transaction", OF_LIVING_ITEM),
     ("loan", OF_LIVING_ITEM),
+    ("bill", OF_LIVING_ITEM),
     ("event", "x.position IS NOT NULL"),
     ("webhook", "1 = 1"),
     ("delivery", "1 = 1"),

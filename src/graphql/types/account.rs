@@ -11,13 +11,23 @@ use super::{
         rows::Plain,
         scalar::{DateTime, Decimal, Id},
     },
+    bill::{self, BillConnection},
     details::{BankData, CreditData},
     item::Item,
     summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
     transaction::{self, TransactionConnection, TransactionFilter},
     transaction_order::TransactionOrder,
 };
-use crate::{db::row::Row as _, error::Error, money::Amount, product::list::Parent};
+use crate::{
+    db::row::Row as _,
+    error::Error,
+    item::freshness::Freshness,
+    money::Amount,
+    product::{
+        account as accounts,
+        list::{AccountFilter, Parent},
+    },
+};
 
 /// A bank account or a credit card.
 #[derive(Clone)]
@@ -156,6 +166,43 @@ impl Account {
         .await
     }
 
+    /// Bills of a card, the last due first; none for BANK accounts. At most 200 a page, 50 unless told.
+    async fn bills(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> Result<BillConnection> {
+        private(ctx)?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        bill::list(ctx, self.0.id, arguments).await
+    }
+
+    /// When the institution ceased to show it; null while it does. A closed account stays, with its id and its transactions, and is opened again when the institution shows it again.
+    async fn closed_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        private(ctx)?;
+        Ok(self.0.closed_at.map(DateTime))
+    }
+
+    /// When the institution last confirmed what it shows of its accounts (ACCOUNTS), or of its cards (CREDIT_CARDS); null when it never has.
+    async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(self.freshness(ctx).await?.as_of.map(DateTime))
+    }
+
+    /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(self.freshness(ctx).await?.stale)
+    }
+
     /// When it was first seen.
     async fn created_at(&self, ctx: &Context<'_>) -> Result<DateTime> {
         private(ctx)?;
@@ -166,6 +213,14 @@ impl Account {
     async fn updated_at(&self, ctx: &Context<'_>) -> Result<DateTime> {
         private(ctx)?;
         Ok(DateTime(self.0.updated_at))
+    }
+}
+
+impl Account {
+    async fn freshness(&self, ctx: &Context<'_>) -> Result<Freshness> {
+        private(ctx)?;
+        let product = accounts::product(self.0.kind);
+        Ok(loader::freshness(ctx, self.0.item_id, product).await?)
     }
 }
 
@@ -190,12 +245,12 @@ impl Pointed for Account {
 /// Counts the accounts of an Item.
 pub struct AccountCount {
     item: Uuid,
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 }
 
 impl AccountCount {
     async fn count(&self, ctx: &Context<'_>) -> crate::error::Result<i64> {
-        loader::count_accounts(ctx, self.item, self.kind.map(Into::into)).await
+        loader::count_accounts(ctx, self.item, self.filter).await
     }
 }
 
@@ -213,11 +268,11 @@ pub async fn list(
     ctx: &Context<'_>,
     item: Uuid,
     arguments: Arguments,
-    kind: Option<AccountType>,
+    filter: AccountFilter,
 ) -> Result<AccountConnection> {
     let slice = arguments.slice(List::Accounts, crate::graphql::MOST_ROWS)?;
-    let page = loader::accounts_of(ctx, item, kind.map(Into::into), slice).await?;
-    Ok(AccountConnection::new(page, AccountCount { item, kind }))
+    let page = loader::accounts_of(ctx, item, filter, slice).await?;
+    Ok(AccountConnection::new(page, AccountCount { item, filter }))
 }
 
 /// Family of an account.

@@ -13,6 +13,7 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    bill::Bill,
     category_rule::CategoryRule,
     consent::Consent,
     event::Event,
@@ -54,7 +55,7 @@ pub enum ExportRecord {
     Account(Account),
     /// A holder.
     Identity(Identity),
-    /// A movement.
+    /// A movement, also one that was replaced.
     Transaction(Transaction),
     /// A position.
     Investment(Investment),
@@ -62,6 +63,8 @@ pub enum ExportRecord {
     InvestmentTransaction(InvestmentTransaction),
     /// A loan.
     Loan(Loan),
+    /// A bill of a card.
+    Bill(Bill),
     /// A run.
     Execution(Execution),
     /// A token.
@@ -134,6 +137,7 @@ impl ExportRecord {
                 Self::InvestmentTransaction(InvestmentTransaction(*row))
             }
             Record::Loan(row) => Self::Loan(Loan(*row)),
+            Record::Bill(row) => Self::Bill(Bill(*row)),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
             Record::CategoryRule(row) => Self::CategoryRule(CategoryRule(row)),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
@@ -153,6 +157,7 @@ fn kind(record: &Record) -> Option<EntityKind> {
         Record::Investment(_) => Some(EntityKind::Investment),
         Record::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
         Record::Loan(_) => Some(EntityKind::Loan),
+        Record::Bill(_) => Some(EntityKind::Bill),
         Record::Credentials(..)
         | Record::Execution(_)
         | Record::ConnectToken(_)

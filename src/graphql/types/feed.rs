@@ -52,7 +52,7 @@ impl Change {
         names.filter_map(Value::as_str).collect()
     }
 
-    /// The entity as it is now, which can be newer than the change; null once it is deleted.
+    /// The entity as it is now, which can be newer than the change; null once it is deleted. A transaction that was replaced is shown as it was.
     async fn node(&self, ctx: &Context<'_>) -> Result<Option<Node>> {
         let change = &self.0.change;
         Ok(loader::node(ctx, change.kind, change.entity).await?)
@@ -119,6 +119,8 @@ pub enum EntityKind {
     InvestmentTransaction,
     /// A `Loan`.
     Loan,
+    /// A `Bill`.
+    Bill,
 }
 
 /// What became of an entity.

@@ -171,6 +171,18 @@ document!(
             DateTime(self.0.created_at)
         }
 
+        /// When the institution last confirmed the positions of its Item; null when it never has.
+        async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::Investments).await?;
+            Ok(freshness.as_of.map(DateTime))
+        }
+
+        /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+        async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::Investments).await?;
+            Ok(freshness.stale)
+        }
+
         /// When it last changed.
         async fn updated_at(&self) -> DateTime {
             DateTime(self.0.updated_at)
@@ -470,6 +482,18 @@ document!(
         /// When it was first seen.
         async fn created_at(&self) -> DateTime {
             DateTime(self.0.created_at)
+        }
+
+        /// When the institution last confirmed the movements of positions of its Item; null when it never has.
+        async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::InvestmentsTransactions).await?;
+            Ok(freshness.as_of.map(DateTime))
+        }
+
+        /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+        async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::InvestmentsTransactions).await?;
+            Ok(freshness.stale)
         }
 
         /// When it last changed.

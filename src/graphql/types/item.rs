@@ -30,14 +30,15 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::Timestamp,
     connector::{self as integration, Field, Warning},
     db::row::Row as _,
     item::{
-        self as items, auto_sync, connector_of, list::ItemFilter as Wanted, permission,
-        products_of, state,
+        self as items, auto_sync, connector_of,
+        freshness::{self, Freshness},
+        list::ItemFilter as Wanted,
+        permission, products_of, state,
     },
-    product::list::Parent,
+    product::list::{AccountFilter, Parent},
     webhook::Parent as Deliveries,
 };
 
@@ -83,10 +84,12 @@ impl Item {
     }
 
     /// One per requested product: how its last collection went.
-    async fn status_detail(&self) -> Vec<ProductStatus> {
+    async fn status_detail(&self, ctx: &Context<'_>) -> Vec<ProductStatus> {
         let details = &self.0.status_detail;
-        let status =
-            |product: kind::Product| ProductStatus::read(product, details.get(product.as_str()));
+        let status = |product: kind::Product| {
+            let freshness = freshness::of(ctx.app(), &self.0, product);
+            ProductStatus::read(product, details.get(product.as_str()), freshness)
+        };
         products_of(&self.0).into_iter().map(status).collect()
     }
 
@@ -172,6 +175,10 @@ impl Item {
     }
 
     /// Its accounts and cards, oldest first. At most 200 a page, 50 unless told. A connect token may read some fields of them.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a page has four, and there are two filters"
+    )]
     async fn accounts(
         &self,
         ctx: &Context<'_>,
@@ -182,6 +189,10 @@ impl Item {
         #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
         #[graphql(name = "type", desc = "Only accounts of this family.")] kind: Option<AccountType>,
+        #[graphql(
+            desc = "Only accounts that the institution no longer shows (true), or only those that it does (false); all when left out."
+        )]
+        closed: Option<bool>,
     ) -> Result<AccountConnection> {
         let arguments = Arguments {
             first,
@@ -189,7 +200,8 @@ impl Item {
             last,
             before,
         };
-        account::list(ctx, self.0.id, arguments, kind).await
+        let kind = kind.map(Into::into);
+        account::list(ctx, self.0.id, arguments, AccountFilter { kind, closed }).await
     }
 
     /// The transactions of all its accounts, newest first unless told. At most 500 a page, 50 unless told. FORBIDDEN to connect tokens.
@@ -576,21 +588,25 @@ pub struct ProductStatus {
     is_updated: bool,
     /// When it was last updated, also by an earlier run; null when it never was.
     last_updated_at: Option<DateTime>,
+    /// When the institution last confirmed it: `lastUpdatedAt`, under the name that the data itself has.
+    as_of: Option<DateTime>,
+    /// Whether it may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    stale: bool,
     /// What you should know although the run went on; why it failed when it did.
     warnings: Vec<ProductWarning>,
 }
 
 impl ProductStatus {
-    fn read(product: kind::Product, detail: Option<&Value>) -> Self {
+    fn read(product: kind::Product, detail: Option<&Value>, freshness: Freshness) -> Self {
         let field = |name: &str| detail.and_then(|detail| detail.get(name));
         let warnings = field("warnings").cloned().unwrap_or_default();
         let warnings: Vec<Warning> = serde_json::from_value(warnings).unwrap_or_default();
         Self {
             product: product.into(),
             is_updated: field("isUpdated").and_then(Value::as_bool) == Some(true),
-            last_updated_at: field("lastUpdatedAt")
-                .and_then(Value::as_i64)
-                .map(|at| DateTime(Timestamp(at))),
+            last_updated_at: freshness.as_of.map(DateTime),
+            as_of: freshness.as_of.map(DateTime),
+            stale: freshness.stale,
             warnings: warnings.into_iter().map(Into::into).collect(),
         }
     }

@@ -107,6 +107,18 @@ document!(
             DateTime(self.0.created_at)
         }
 
+        /// When the institution last confirmed the loans of its Item; null when it never has.
+        async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::Loans).await?;
+            Ok(freshness.as_of.map(DateTime))
+        }
+
+        /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+        async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+            let freshness = loader::freshness(ctx, self.0.item_id, kind::Product::Loans).await?;
+            Ok(freshness.stale)
+        }
+
         /// When it last changed.
         async fn updated_at(&self) -> DateTime {
             DateTime(self.0.updated_at)

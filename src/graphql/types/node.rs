@@ -13,6 +13,7 @@ use super::{
     },
     account::Account,
     audit::AuditEntry,
+    bill::Bill,
     category::Category,
     category_rule::CategoryRule,
     connector::Connector,
@@ -34,7 +35,7 @@ use crate::{
     error::{Error, Result as OwnResult},
     event::log,
     item,
-    product::{investment, list, loan},
+    product::{bill, investment, list, loan},
     webhook,
 };
 
@@ -60,6 +61,8 @@ pub enum Node {
     InvestmentTransaction(InvestmentTransaction),
     /// A loan.
     Loan(Loan),
+    /// A bill of a card.
+    Bill(Bill),
     /// What happened.
     Event(Event),
     /// An endpoint.
@@ -86,6 +89,7 @@ impl Node {
             Self::Investment(_) => Some(EntityKind::Investment),
             Self::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
             Self::Loan(_) => Some(EntityKind::Loan),
+            Self::Bill(_) => Some(EntityKind::Bill),
             Self::Connector(_)
             | Self::Event(_)
             | Self::Webhook(_)
@@ -172,7 +176,7 @@ pub async fn of_table(
             let found = list::accounts_by_id(app, principal, ids).await?;
             each(found, |row| Node::Account(row.into()))
         }
-        "account_transaction" => {
+        "account_transaction" | "replaced_transaction" => {
             let found = list::transactions_by_id(app, principal, ids).await?;
             each(found, |row| Node::Transaction(row.into()))
         }
@@ -195,6 +199,10 @@ pub async fn of_table(
         "loan" => {
             let found = loan::by_id(app, principal, ids).await?;
             each(found, |row| Node::Loan(row.into()))
+        }
+        "bill" => {
+            let found = bill::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Bill(row.into()))
         }
         "event" => {
             let found = log::by_id(app, principal.application, ids).await?;

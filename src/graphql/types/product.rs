@@ -12,7 +12,7 @@ pub enum ProductType {
     CreditCards,
     /// Movements of every account. Needs ACCOUNTS or CREDIT_CARDS beside it.
     Transactions,
-    /// Who paid and who received.
+    /// Who paid and who received. Needs TRANSACTIONS beside it.
     PaymentData,
     /// Positions at a broker or bank.
     Investments,

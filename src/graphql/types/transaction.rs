@@ -1,8 +1,10 @@
 //! Movements of accounts.
 
 use async_graphql::{
-    Context, Enum, ID, InputObject, Lookahead, Object, Result, parser::types::Field,
+    Context, Enum, ID, InputObject, Lookahead, Object, Result, SelectionField, SimpleObject,
+    parser::types::Field,
 };
+use entity::kind::Product;
 use uuid::Uuid;
 
 use super::{
@@ -14,13 +16,16 @@ use super::{
     },
     account::Account,
     category::{Category, CategorySource},
+    payment::PaymentData,
+    purchase::{CreditCardMetadata, Merchant},
     transaction_order::{TransactionOrder, list_in},
 };
 use crate::{
     app::App,
     db::row::Row as _,
     error::Error,
-    product::list::{self, Listed, Movement, Parent},
+    money::Amount,
+    product::list::{self, Depth, Listed, Movement, Parent},
 };
 
 /// A movement of an account.
@@ -120,6 +125,73 @@ impl Transaction {
         Ok(decided.map(|decided| decided.source.into()))
     }
 
+    /// The institution's own classification, such as `TRANSFERENCIA`; null when it has none.
+    async fn operation_type(&self) -> Result<Option<&str>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.operation_type.as_deref())
+    }
+
+    /// More about `operationType`, in the institution's words; null when it tells no more.
+    async fn operation_type_additional_info(&self) -> Result<Option<&str>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.operation_type_additional_info.as_deref())
+    }
+
+    /// Its place among the account's movements of the same day; null when the institution does not tell.
+    async fn order(&self) -> Result<Option<i32>> {
+        Ok(self.0.particulars()?.details.order)
+    }
+
+    /// Who paid whom, and how. Null when the institution does not tell, and when the Item has never collected PAYMENT_DATA.
+    async fn payment_data(&self) -> Result<Option<PaymentData<'_>>> {
+        Ok(self.0.particulars()?.payment.as_ref().map(PaymentData))
+    }
+
+    /// What only movements of credit cards have; null for others, and when the institution tells nothing of it.
+    async fn credit_card_metadata(&self) -> Result<Option<CreditCardMetadata<'_>>> {
+        let particulars = self.0.particulars()?;
+        Ok(CreditCardMetadata::of(particulars))
+    }
+
+    /// Whom a purchase was made at; null when the institution does not tell.
+    async fn merchant(&self) -> Result<Option<Merchant<'_>>> {
+        let details = &self.0.particulars()?.details;
+        Ok(details.merchant.as_ref().map(Merchant))
+    }
+
+    /// The transaction that this one seems to be written in the place of: the institution has deleted that one, and day, amount and text say that it is the same movement. Null when it has
+    /// replaced none.
+    async fn replaces(&self, ctx: &Context<'_>) -> Result<Option<TransactionReplacement>> {
+        let replaced = loader::replaced(ctx, self.0.id).await?;
+        Ok(replaced.map(|it| TransactionReplacement::new(it.id, it.confidence)))
+    }
+
+    /// The transaction that seems to be written in the place of this one, which may have been replaced since; null unless this one is gone.
+    async fn replaced_by(&self) -> Option<TransactionReplacement> {
+        let replaced = self.0.former?.replaced;
+        Some(TransactionReplacement::new(
+            replaced.by,
+            replaced.confidence,
+        ))
+    }
+
+    /// When the institution deleted it. Null in every list: a transaction that is gone is found only by its id, and only while what it was replaced by is there.
+    async fn deleted_at(&self) -> Option<DateTime> {
+        self.0.former.map(|former| DateTime(former.deleted_at))
+    }
+
+    /// When the institution last confirmed the transactions of its Item; null when it never has.
+    async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let freshness = loader::freshness(ctx, self.0.item_id, Product::Transactions).await?;
+        Ok(freshness.as_of.map(DateTime))
+    }
+
+    /// Whether that may be out of date: the last run has not updated them, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+        let freshness = loader::freshness(ctx, self.0.item_id, Product::Transactions).await?;
+        Ok(freshness.stale)
+    }
+
     /// When it was first seen. The key to use for reading what is new.
     async fn created_at(&self) -> Result<DateTime> {
         Ok(DateTime(self.0.details()?.created_at))
@@ -131,10 +203,29 @@ impl Transaction {
     }
 }
 
+/// What a transaction was replaced by, or has replaced.
+#[derive(SimpleObject)]
+pub struct TransactionReplacement {
+    /// The other transaction.
+    transaction_id: Id,
+    /// How sure it is that both are the same movement: from 0 to 1, in hundredths.
+    confidence: Decimal,
+}
+
+impl TransactionReplacement {
+    fn new(transaction: Uuid, hundredths: i32) -> Self {
+        Self {
+            transaction_id: Id::Row(transaction),
+            confidence: Decimal(Amount::from_cents(hundredths.into())),
+        }
+    }
+}
+
 impl Plain for Transaction {
     fn write(&self, app: &App, field: &Field, json: &mut Json) -> Option<()> {
         let row = &self.0;
         let details = || row.details().ok();
+        let told = || Some(&row.particulars().ok()?.details);
         match field.name.node.as_str() {
             "id" => json.word(row.id),
             "postedOn" => json.word(row.posted_on),
@@ -163,6 +254,13 @@ impl Plain for Transaction {
             }
             "createdAt" => json.word(details()?.created_at),
             "updatedAt" => json.word(details()?.updated_at),
+            "operationType" => json.maybe(told()?.operation_type.as_deref(), Json::text),
+            "operationTypeAdditionalInfo" => {
+                let info = told()?.operation_type_additional_info.as_deref();
+                json.maybe(info, Json::text)
+            }
+            "order" => json.maybe(told()?.order, Json::number),
+            "deletedAt" => json.maybe(row.former.map(|former| former.deleted_at), Json::word),
             _ => None,
         }
     }
@@ -286,7 +384,7 @@ pub async fn list(
         parent,
         filter: filter.clone(),
         order,
-        detailed: detailed(ctx),
+        depth: depth(ctx),
     };
     let page = loader::transactions_of(ctx, listed, id, slice).await?;
     let count = TransactionCount { parent, id, filter };
@@ -304,18 +402,43 @@ const BRIEF: &[&str] = &[
     "currencyCode",
     "type",
     "status",
+    "replaces",
+    "replacedBy",
+    "deletedAt",
+    "asOf",
+    "stale",
 ];
 
-/// Whether anything else is asked for of the rows of a page.
-fn detailed(ctx: &Context<'_>) -> bool {
+/// What only whole rows tell.
+const WHOLE: &[&str] = &[
+    "operationType",
+    "operationTypeAdditionalInfo",
+    "order",
+    "paymentData",
+    "creditCardMetadata",
+    "merchant",
+];
+
+/// How much is asked for of the rows of a page.
+fn depth(ctx: &Context<'_>) -> Depth {
     let page = ctx.look_ahead();
-    [page.field("nodes"), page.field("edges").field("node")]
-        .iter()
-        .flat_map(Lookahead::selection_fields)
-        .any(|rows| {
-            rows.selection_set()
-                .any(|field| !BRIEF.contains(&field.name()))
-        })
+    let rows = [page.field("nodes"), page.field("edges").field("node")];
+    let rows = rows.iter().flat_map(Lookahead::selection_fields);
+    let deepest = |rows: SelectionField<'_>| {
+        let fields = rows.selection_set();
+        fields.map(|field| depth_of(field.name())).max()
+    };
+    rows.filter_map(deepest).max().unwrap_or(Depth::Brief)
+}
+
+fn depth_of(field: &str) -> Depth {
+    if BRIEF.contains(&field) {
+        Depth::Brief
+    } else if WHOLE.contains(&field) {
+        Depth::Whole
+    } else {
+        Depth::Detailed
+    }
 }
 
 /// Direction of a movement, from the holder's point of view.

@@ -1,5 +1,6 @@
 mod login;
 mod movements;
+mod particulars;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,6 +156,12 @@ async fn see(connector: &dyn Connector, user: &str, today: NaiveDate, window: Wi
                     seen.rows.entry(account).or_default().extend(rows);
                 }
                 Batch::Covered(coverage) => seen.covered.push(coverage),
+                Batch::Bills { account, rows } => {
+                    assert_eq!(
+                        (account, rows.len()),
+                        (seen.accounts[seen.accounts.len() - 1].key.clone(), 12)
+                    );
+                }
                 Batch::Identity(identity) => seen.identity = *identity,
                 other => panic!("{other:?}"),
             }

@@ -5,7 +5,7 @@ mod person;
 mod relationship;
 
 use async_graphql::{Context, Object, Result};
-use entity::identity;
+use entity::{identity, kind::Product};
 use serde_json::Value;
 
 use self::{
@@ -116,6 +116,18 @@ document!(
         /// When it was first seen.
         async fn created_at(&self) -> DateTime {
             DateTime(self.0.created_at)
+        }
+
+        /// When the institution last confirmed it; null when it never has.
+        async fn as_of(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+            let freshness = loader::freshness(ctx, self.0.item_id, Product::Identity).await?;
+            Ok(freshness.as_of.map(DateTime))
+        }
+
+        /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+        async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
+            let freshness = loader::freshness(ctx, self.0.item_id, Product::Identity).await?;
+            Ok(freshness.stale)
         }
 
         /// When it last changed.
