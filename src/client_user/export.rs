@@ -95,7 +95,6 @@ enum Section {
     Accounts,
     Identity,
     Transactions,
-    ReplacedTransactions,
     Executions,
     ConnectTokens,
     Events,
@@ -105,6 +104,7 @@ enum Section {
     Loans,
     CategoryRules,
     Bills,
+    ReplacedTransactions,
 }
 
 /// A place in the walk.
@@ -417,7 +417,6 @@ impl Section {
         Self::Accounts,
         Self::Identity,
         Self::Transactions,
-        Self::ReplacedTransactions,
         Self::Executions,
         Self::ConnectTokens,
         Self::Events,
@@ -427,6 +426,7 @@ impl Section {
         Self::Loans,
         Self::CategoryRules,
         Self::Bills,
+        Self::ReplacedTransactions,
     ];
 }
 

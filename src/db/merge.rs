@@ -153,25 +153,22 @@ pub async fn stage_payments(
 /// Staged rows from which on a merge joins whole sets.
 const MANY_ROWS: i64 = 500;
 
-/// Keeps PostgreSQL from joining many staged rows one by one, until the transaction ends.
+/// Counts what is staged, and keeps PostgreSQL from joining many staged rows one by one, until the transaction ends.
 ///
 /// Staging grows and shrinks faster than the server's statistics follow. Taking a full table for an empty one, the
 /// planner picks a nested loop over what the very same statement inserts, whose cost grows with the square of the rows.
-pub async fn prefer_sets(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<()> {
-    if db.engine() == Engine::Sqlite {
-        return Ok(());
-    }
+pub async fn prefer_sets(db: &Db, txn: &impl ConnectionTrait, side: Side<'_>) -> Result<u64> {
     let sql = "SELECT count(*) AS count FROM staged_transaction WHERE execution_id = $1 AND account_key = $2";
     let values = [side.execution.into(), side.key.into()];
     let row = txn
         .query_one_raw(Statement::from_sql_and_values(db.backend(), sql, values))
         .await?;
     let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "count"))?;
-    if count > MANY_ROWS {
+    if count > MANY_ROWS && db.engine() == Engine::Postgres {
         txn.execute_unprepared("SET LOCAL enable_nestloop = off")
             .await?;
     }
-    Ok(())
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// The day of the oldest PENDING transaction of each account that has one.

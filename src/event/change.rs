@@ -47,6 +47,11 @@ impl Told {
         }
     }
 
+    /// What became of it.
+    pub fn action(&self) -> ChangeAction {
+        self.action
+    }
+
     /// The fields of which this says that they differ. Nothing is told where none does.
     pub fn differing(
         kind: EntityKind,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use entity::{
     execution,
-    kind::{ExecutionStatus, Product, TriggeredBy},
+    kind::{ChangeAction, ExecutionStatus, Product, TriggeredBy},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use crate::{
         row::stored,
     },
     error::Result,
+    event::change::Told,
 };
 
 /// A finished step, as the execution's row keeps it.
@@ -50,6 +51,20 @@ pub struct Counts {
     pub deleted: u64,
     /// Rows that were read and are as they were.
     pub unchanged: u64,
+}
+
+impl Counts {
+    /// Of one row that was read, by what there is to tell of it.
+    pub fn of_one(told: Option<&Told>) -> Self {
+        let mut counts = Self::default();
+        match told.map(Told::action) {
+            Some(ChangeAction::Created) => counts.created = 1,
+            Some(ChangeAction::Updated) => counts.updated = 1,
+            Some(ChangeAction::Deleted) => counts.deleted = 1,
+            None => counts.unchanged = 1,
+        }
+        counts
+    }
 }
 
 impl std::ops::AddAssign for Counts {

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
-    account as accounts, particulars, replacement,
+    Counts, account as accounts, particulars, replacement,
     text::{fold, likeness},
 };
 use crate::{
@@ -266,7 +266,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[derive(Debug)]
 pub enum Merged {
     /// Done; these events are to be appended, in order.
-    Done(Vec<Draft>),
+    Done(Vec<Draft>, Counts),
     /// Nothing may be merged: the caller rolls back, remembers the account as suspect, and warns.
     Suspect {
         /// To be stored on the account.
@@ -304,7 +304,7 @@ pub async fn merge(
     };
     let of = (execution.application_id, execution.item_id);
     rule::apply(&app.db, txn, of, side, row.subtype).await?;
-    merge::prefer_sets(&app.db, txn, side).await?;
+    let staged = merge::prefer_sets(&app.db, txn, side).await?;
     let covered = collected
         .coverage
         .filter(|covered| covered.complete && collected.source == SourceKind::Institution);
@@ -358,6 +358,13 @@ pub async fn merge(
     let inserted = merge::insert(&app.db, txn, side, owner, collected.payments, now).await?;
     let kept: Vec<Replaced> = replaced.values().copied().collect();
     kept::carry(&app.db, txn, row.id, &kept).await?;
+    let changed = updated.len() as u64;
+    let counts = Counts {
+        created: inserted.count,
+        updated: changed,
+        deleted: gone.len() as u64,
+        unchanged: staged.saturating_sub(inserted.count + changed),
+    };
     let by = Some(execution.triggered_by);
     let mut events = Vec::new();
     if inserted.count > 0 {
@@ -395,7 +402,7 @@ pub async fn merge(
             })
             .telling(ids.iter().map(told))
     }));
-    Ok(Merged::Done(events))
+    Ok(Merged::Done(events, counts))
 }
 
 /// Appends the events of a merge. Which rows are new is told in the database, where they are.

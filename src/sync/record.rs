@@ -22,7 +22,7 @@ use crate::{
         laboratory, memory_scope, products_of, transition, upload,
     },
     metrics,
-    product::{account, snapshot},
+    product::{account, identity, snapshot},
 };
 
 /// What goes with a transition.
@@ -272,7 +272,9 @@ pub async fn finish(
                 if source == SourceKind::Institution {
                     item.note(account::close_vanished(&txn, &app, &execution, &read).await?);
                 }
-                item.note(crate::product::identity::merge(&txn, &app, &execution).await?);
+                let told = identity::merge(&txn, &app, &execution).await?;
+                count_holder(&mut execution, told.as_ref())?;
+                item.note(told);
             }
             item.status_detail = status_detail(
                 &item,
@@ -316,6 +318,25 @@ fn read_whole(steps: &[Step]) -> Vec<Product> {
         .filter(whole)
         .map(|step| step.product)
         .collect()
+}
+
+/// Notes what became of the holder, if a run has read one.
+fn count_holder(execution: &mut execution::Model, told: Option<&Told>) -> Result<()> {
+    let read = steps(execution)?
+        .iter()
+        .any(|step| step.product == Product::Identity && step.rows > 0);
+    if read {
+        let mut all = merged(execution)?;
+        all.push(MergedAccount {
+            account: String::new(),
+            product: Some(Product::Identity),
+            counts: vec![(Product::Identity, Counts::of_one(told))],
+            warning: None,
+            told: None,
+        });
+        execution.merged = json!(all);
+    }
+    Ok(())
 }
 
 /// Per requested product: whether it was updated, when last, and what the client should know. Of others, when they were

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     item::{save, state::Signal},
     product::{
-        account, bill,
+        Counts, account, bill,
         transaction::{self, Collected, Merged},
     },
 };
@@ -109,17 +109,20 @@ async fn merge_account(
             };
             transaction::merge(&txn, &app, &execution, &mut row, collected).await?
         } else {
-            Merged::Done(Vec::new())
+            Merged::Done(Vec::new(), Counts::default())
         };
         let mut note = MergedAccount {
             account: key,
             product: None,
-            counts: Vec::new(),
+            counts: vec![(account::product(row.kind), Counts::of_one(told.as_ref()))],
             warning: None,
             told,
         };
         match merged {
-            Merged::Done(mut events) => {
+            Merged::Done(mut events, counts) => {
+                if of_run.transactions {
+                    note.counts.push((Product::Transactions, counts));
+                }
                 if let Some(first) = events.first_mut() {
                     first.tell_first(note.told.take());
                     transaction::append(&txn, &app, &execution, &row, &mut item, events).await?;
@@ -134,6 +137,7 @@ async fn merge_account(
                 record::lock(&txn, &execution, app.clock.now()).await?;
                 account::suspect(&txn, row.id, mark).await?;
                 (note.warning, note.told) = (Some(warning), None);
+                note.counts = vec![(account::product(row.kind), Counts::of_one(None))];
                 record::note_merged(&txn, &app, &mut execution, note).await?;
                 txn.commit().await?;
             }

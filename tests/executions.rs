@@ -1,0 +1,113 @@
+//! The runs of an Item, as clients read them.
+
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, on_both_engines};
+
+const OK: [(&str, &str); 2] = [("user", "user-ok"), ("password", "password-ok")];
+
+async fn runs(test: &TestApp, id: uuid::Uuid, page: &str) -> Value {
+    let document = format!(
+        "query($id: ID!) {{ item(id: $id) {{ executions({page}) {{ pageInfo {{ hasNextPage endCursor }} nodes {{ id itemId triggeredBy status products \
+           createdAt startedAt endedAt error {{ code message }} \
+           steps {{ product startedAt endedAt rows counts {{ created updated deleted unchanged }} error {{ code }} warnings {{ code }} }} }} }} }} }}"
+    );
+    test.data(&document, json!({ "id": id })).await["item"]["executions"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_tells_its_steps_and_what_became_of_the_rows() {
+    on_both_engines(|test| async move {
+        let id = test.connected().await;
+        test.updated(id, &[]).await;
+        let told = runs(&test, id, "first: 10").await;
+        let nodes = told["nodes"].as_array().expect("runs");
+        assert_eq!(nodes.len(), 2);
+        let products = json!(["ACCOUNTS", "CREDIT_CARDS", "TRANSACTIONS", "IDENTITY"]);
+        for run in nodes {
+            assert_eq!(json!([run["itemId"], run["status"], run["triggeredBy"]]), json!([id, "SUCCESS", "CLIENT"]));
+            assert_eq!((&run["products"], &run["error"]), (&products, &Value::Null));
+            assert!(run["startedAt"].is_string() && run["endedAt"].is_string());
+            let steps = run["steps"].as_array().expect("steps");
+            let names: Vec<&Value> = steps.iter().map(|step| &step["product"]).collect();
+            assert_eq!(json!(names), products);
+            assert!(steps.iter().all(|step| step["error"].is_null() && step["warnings"] == json!([])));
+        }
+        let rows: Vec<Value> = test.accounts(id).await;
+        let rows: usize = rows.iter().map(|it| it["transactions"]["nodes"].as_array().map_or(0, Vec::len)).sum();
+        let counts = |run: &Value, step: usize| run["steps"][step]["counts"].clone();
+        let as_counted = |created: usize, unchanged: u64| {
+            json!({ "created": created, "updated": 0, "deleted": 0, "unchanged": unchanged })
+        };
+        let (second, first) = (&nodes[0], &nodes[1]);
+        for (step, created) in [(0, 1), (1, 1), (2, rows), (3, 1)] {
+            assert_eq!(counts(first, step), as_counted(created, 0), "step {step}");
+        }
+        let read = second["steps"][2]["rows"].as_u64().expect("a number");
+        assert!(read > 0 && read < rows as u64);
+        for (step, unchanged) in [(0, 1), (1, 1), (2, read), (3, 1)] {
+            assert_eq!(counts(second, step), as_counted(0, unchanged), "step {step}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_told_with_the_run_and_the_step_that_had_them() {
+    on_both_engines(|test| async move {
+        let partly = test
+            .connect(
+                "0",
+                &[
+                    ("user", "user-ok-account-error"),
+                    ("password", "password-ok"),
+                ],
+            )
+            .await;
+        let locked = test
+            .connect("0", &[("user", "user-locked"), ("password", "password-ok")])
+            .await;
+        test.settle().await;
+        let run = runs(&test, partly, "first: 1").await["nodes"][0].clone();
+        assert_eq!(
+            json!([run["status"], run["error"]]),
+            json!(["PARTIAL_SUCCESS", null])
+        );
+        assert_eq!(run["steps"][0]["error"]["code"], "SITE_NOT_AVAILABLE");
+        assert_eq!(run["steps"][0]["counts"], Value::Null);
+        let run = runs(&test, locked, "first: 1").await["nodes"][0].clone();
+        assert_eq!(
+            json!([run["status"], run["error"]["code"], run["steps"]]),
+            json!(["ACCOUNT_LOCKED", "ACCOUNT_LOCKED", []])
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_paged_newest_first() {
+    on_both_engines(|test| async move {
+        let id = test.connect("0", &OK).await;
+        test.settle().await;
+        for _ in 0..4 {
+            test.updated(id, &[]).await;
+        }
+        let all = runs(&test, id, "").await;
+        let ids = |page: &Value| -> Vec<Value> {
+            let nodes = page["nodes"].as_array().cloned().unwrap_or_default();
+            nodes.into_iter().map(|run| run["id"].clone()).collect()
+        };
+        let all = ids(&all);
+        assert_eq!(all.len(), 5);
+        let first = runs(&test, id, "first: 2").await;
+        assert_eq!(ids(&first), all[..2]);
+        let after = format!("first: 2, after: {}", first["pageInfo"]["endCursor"]);
+        let second = runs(&test, id, &after).await;
+        assert_eq!(
+            (ids(&second), &second["pageInfo"]["hasNextPage"]),
+            (all[2..4].to_vec(), &json!(true))
+        );
+        assert_eq!(ids(&runs(&test, id, "last: 1").await), all[4..]);
+    })
+    .await;
+}
