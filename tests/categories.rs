@@ -659,3 +659,80 @@ async fn a_rule_for_one_kind_of_account_and_direction_leaves_the_others_alone() 
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_asked_about_every_row_of_a_long_history() {
+    for engine in ENGINES {
+        let (registry, bank) = scripted();
+        let test = TestApp::start_over(engine, &[], registry).await;
+        let rows = (0..4_500).map(|n| {
+            let name = if n % 3 == 0 { "Loja" } else { "Padaria" };
+            // By the institution's id, or by content.
+            let id = (n % 2 == 0).then(|| format!("r{n}"));
+            row(id.as_deref(), "2025-12-24", -100, &format!("{name} {n}"))
+        });
+        bank.lock().expect("a bank").rows = rows.collect();
+        let input =
+            json!({ "description": "PADARIA", "matchType": "CONTAINS", "categoryId": "13000000" });
+        rule(&test, input).await;
+        let item = test.connect("7000", &[("user", "x")]).await;
+        test.settle().await;
+        let data = test
+            .data(
+                "query($id: ID!) { item(id: $id) { transactionSummary(groupBy: [CATEGORY]) { rows { categoryId count total } } } }",
+                json!({ "id": item }),
+            )
+            .await;
+        let summed = &data["item"]["transactionSummary"]["rows"];
+        let of_rule = json!({ "categoryId": "13000000", "count": 3_000, "total": "-3000.00" });
+        assert!(
+            summed.as_array().expect("rows").contains(&of_rule),
+            "{summed}"
+        );
+        let counted = summed.as_array().expect("rows").iter();
+        let counted: i64 = counted.filter_map(|row| row["count"].as_i64()).sum();
+        assert_eq!(counted, 4_500);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_for_a_client_user_reaches_that_users_items_and_one_for_all_reaches_all() {
+    for engine in ENGINES {
+        let (registry, bank) = scripted();
+        let test = TestApp::start_over(engine, &[], registry).await;
+        bank.lock().expect("a bank").rows = vec![row(Some("a"), "2026-01-10", -100, "Loja")];
+        let mut items = Vec::new();
+        for user in ["ana", "eve", "ana"] {
+            let input = json!({ "connectorId": "7000", "clientUserId": user, "parameters": [{ "name": "user", "value": "x" }] });
+            let create =
+                "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }";
+            let made = test.data(create, json!({ "input": input })).await;
+            items.push(id_at(&made, "/createItem/item/id"));
+            test.settle().await;
+        }
+        let decided = async || {
+            let mut decided = Vec::new();
+            for item in &items {
+                let query = "query($id: ID!) { item(id: $id) { transactions { nodes { categoryId categorySource } } } }";
+                let data = test.data(query, json!({ "id": item })).await;
+                let row = &data["item"]["transactions"]["nodes"][0];
+                let by_rule = (row["categorySource"] == "RULE").then(|| row["categoryId"].clone());
+                decided.push(by_rule.unwrap_or_default());
+            }
+            decided
+        };
+        let input = json!({ "description": "loja", "clientUserId": "ana", "categoryId": "13000000", "applyToExisting": true });
+        let of_ana = rule(&test, input).await;
+        let (one, other) = (json!("13000000"), json!("14000000"));
+        assert_eq!(decided().await, [one.clone(), Value::Null, one.clone()]);
+        let input =
+            json!({ "description": "loja", "categoryId": "14000000", "applyToExisting": true });
+        rule(&test, input).await;
+        assert_eq!(decided().await, [one.clone(), other.clone(), one]);
+        // Without hers, the one for all counts for her too.
+        let input = json!({ "categoryRuleId": of_ana, "applyToExisting": true });
+        test.data(DELETE, json!({ "input": input })).await;
+        test.settle().await;
+        assert_eq!(decided().await, [other.clone(), other.clone(), other]);
+    }
+}
