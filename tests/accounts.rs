@@ -45,7 +45,7 @@ struct Living {
 impl Living {
     /// An Item whose bank shows two accounts and a card, collected once.
     async fn start(engine: Engine) -> Self {
-        let (connector, bank) = scripted_as(|form| form.products.push(Product::CreditCards));
+        let (connector, bank) = scripted_as(|form| form.products.insert(1, Product::CreditCards));
         let test = TestApp::start_over(engine, &[], Registry::new([connector])).await;
         {
             let mut bank = bank.lock().expect("a bank");

@@ -65,7 +65,7 @@ struct Billing {
 impl Billing {
     /// An Item whose bank shows one card with these bills and rows, collected once.
     async fn over(engine: Engine, bills: Vec<BillRecord>, rows: Vec<TransactionRecord>) -> Self {
-        let (connector, bank) = scripted_as(|form| form.products.push(Product::CreditCards));
+        let (connector, bank) = scripted_as(|form| form.products.insert(1, Product::CreditCards));
         let test = TestApp::start_over(engine, &[], Registry::new([connector])).await;
         {
             let mut bank = bank.lock().expect("a bank");

@@ -94,6 +94,7 @@ async fn a_run_tells_every_entity_that_it_makes_before_what_hangs_from_it() {
             "TRANSACTION CREATED",
             "ACCOUNT CREATED",
             "TRANSACTION CREATED",
+            "BILL CREATED",
             "IDENTITY CREATED",
             "ITEM UPDATED status executionStatus statusDetail lastUpdatedAt",
         ];
@@ -352,7 +353,7 @@ async fn a_page_costs_one_statement_for_each_kind_that_it_shows() {
         let document = "{ changes(first: 500) { nodes { kind node { id } } } }";
         let before = test.app.db.statements();
         test.data(document, json!({})).await;
-        assert_eq!(test.app.db.statements() - before, 2 + 5);
+        assert_eq!(test.app.db.statements() - before, 2 + 6);
         let before = test.app.db.statements();
         let document = "{ changes(first: 500) { nodes { kind fields } } }";
         test.data(document, json!({})).await;

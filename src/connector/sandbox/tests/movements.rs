@@ -297,7 +297,7 @@ async fn a_failing_accounts_step_leaves_the_rest_working() {
     );
     let cards = collect(&*bank, &session, Product::CreditCards, Vec::new()).await;
     let cards = cards.expect("it works");
-    let [Batch::Accounts(cards)] = &cards[..] else {
+    let [Batch::Accounts(cards), Batch::Bills { .. }] = &cards[..] else {
         panic!("{cards:?}")
     };
     let windows = vec![(cards[0].key.clone(), year_to(today))];
@@ -424,7 +424,7 @@ async fn the_bank_keeps_the_days_of_sao_paulo_and_a_run_keeps_its_day() {
         let accounts = collect(&*bank, &session, Product::CreditCards, Vec::new())
             .await
             .expect("works");
-        let [Batch::Accounts(cards)] = &accounts[..] else {
+        let [Batch::Accounts(cards), Batch::Bills { .. }] = &accounts[..] else {
             panic!("{accounts:?}")
         };
         let window = Window {
