@@ -755,7 +755,7 @@ async fn accounts_and_holders_show_what_the_institution_tells() {
         let bank = &accounts[0];
         assert_eq!((&bank["type"], &bank["creditData"]), (&json!("BANK"), &Value::Null));
         assert!(bank["bankData"]["closingBalance"].as_str().is_some_and(|text| text.contains('.')), "{bank}");
-        assert_eq!(bank["bankData"]["reservedBalances"], json!([]));
+        assert_eq!(bank["bankData"]["reservedBalances"], json!([{ "name": "Viagem" }]));
         let card = &accounts[1];
         assert_eq!((&card["type"], &card["bankData"]), (&json!("CREDIT"), &Value::Null));
         assert_eq!((&card["creditData"]["status"], &card["creditData"]["holderType"]), (&json!("ACTIVE"), &json!("MAIN")));

@@ -746,6 +746,7 @@ async fn an_export_contains_positions_their_movements_and_loans_each_once() {
 fn values(value: &Value, path: &str, found: &mut BTreeMap<String, bool>) {
     match value {
         Value::Object(fields) => {
+            found.insert(path.to_owned(), true);
             for (name, value) in fields {
                 values(value, &format!("{path}.{name}"), found);
             }
@@ -770,9 +771,15 @@ async fn the_sandbox_shows_nearly_every_field_of_what_it_shows_whole() {
     }
     test.settle().await;
     let schema = Schema::read();
-    let [position, row, loan, identity] =
-        ["Investment", "InvestmentTransaction", "Loan", "Identity"]
-            .map(|name| selection(&schema, name, 0));
+    let [position, row, loan, identity, bank, card] = [
+        "Investment",
+        "InvestmentTransaction",
+        "Loan",
+        "Identity",
+        "BankData",
+        "CreditData",
+    ]
+    .map(|name| selection(&schema, name, 0));
     let mut found = BTreeMap::new();
     for item in items {
         for fields in [
@@ -781,6 +788,7 @@ async fn the_sandbox_shows_nearly_every_field_of_what_it_shows_whole() {
             ),
             format!("loans {{ nodes {{ {loan} }} }}"),
             format!("identity {{ {identity} }}"),
+            format!("accounts {{ nodes {{ bankData {{ {bank} }} creditData {{ {card} }} }} }}"),
         ] {
             let document = format!("query($id: ID!) {{ item(id: $id) {{ {fields} }} }}");
             let data = test.data(&document, json!({ "id": item })).await;

@@ -73,13 +73,24 @@ pub fn of_parent(kind: &str, parent: &str) -> String {
     format!("{kind}/{parent}")
 }
 
-/// A record as it is staged and stored: what the institution does not tell is left out.
+/// A record as it is staged and stored: what the institution does not tell is left out, and so is NUL, which PostgreSQL
+/// does not take in a text.
 pub fn document(record: &impl Serialize) -> Result<Value> {
     let mut document = serde_json::to_value(record).map_err(Error::internal)?;
     if let Some(fields) = document.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }
+    without_nul(&mut document);
     Ok(document)
+}
+
+fn without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => text.retain(|c| c != '\0'),
+        Value::Array(values) => values.iter_mut().for_each(without_nul),
+        Value::Object(fields) => fields.values_mut().for_each(without_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Stages documents by key, replacing those that are staged under their keys. The last of several with one key wins.
@@ -383,6 +394,16 @@ mod tests {
         ] {
             assert_ne!(digest(&document), digest(&other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_document_holds_what_is_told_and_no_nul() {
+        let told =
+            json!({ "name": "a\0b", "code": null, "fees": [{ "name": "\0", "rate": null }] });
+        assert_eq!(
+            document(&told).expect("a document"),
+            json!({ "name": "ab", "fees": [{ "name": "", "rate": null }] })
+        );
     }
 
     #[test]

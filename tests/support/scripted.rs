@@ -213,7 +213,7 @@ impl Connector for Scripted {
             }
             Product::InvestmentsTransactions => {
                 for (investment, window) in request.windows {
-                    batches.extend(movements(&bank, investment, window).map(Ok));
+                    batches.extend(movements(&bank, &investment, window).into_iter().map(Ok));
                 }
             }
             Product::Loans => batches.push(Ok(Batch::Loans(bank.loans.clone()))),
@@ -248,24 +248,25 @@ impl Connector for Scripted {
 }
 
 /// The movements of a position inside of a window, in batches, and what that covers.
-fn movements(bank: &Bank, investment: String, window: Window) -> impl Iterator<Item = Batch> {
+fn movements(bank: &Bank, investment: &str, window: Window) -> Vec<Batch> {
     let of = bank.movements.iter().filter(|(key, row)| {
         *key == investment && row.date >= window.from && row.date <= window.to
     });
     let rows: Vec<_> = of.map(|(_, row)| row.clone()).collect();
     let covered = Batch::InvestmentCovered(Coverage {
-        account: investment.clone(),
+        account: investment.to_owned(),
         window,
         complete: bank.complete,
     });
-    let batches: Vec<Batch> = rows
+    let mut batches: Vec<Batch> = rows
         .chunks(100)
         .map(|rows| Batch::InvestmentTransactions {
-            investment: investment.clone(),
+            investment: investment.to_owned(),
             rows: rows.to_vec(),
         })
         .collect();
-    batches.into_iter().chain([covered])
+    batches.push(covered);
+    batches
 }
 
 /// A position of fixed income.

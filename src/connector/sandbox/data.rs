@@ -13,7 +13,7 @@
 
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta};
 use entity::kind::{AccountSubtype, AccountType, TransactionStatus, TransactionType};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     bills,
@@ -39,10 +39,12 @@ use crate::{
 pub(super) const HISTORY_DAYS: u64 = 365;
 
 const CREDIT_LIMIT: i64 = 15_000 * REAL;
+const CASH_LIMIT: i64 = 2_000 * REAL;
 const OVERDRAFT_LIMIT: i64 = 1_000 * REAL;
 const MINIMUM_PAYMENT_PERCENT: i64 = 15;
 
 const KEYS: u64 = u64::from_be_bytes(*b"keys    ");
+const RESERVES: u64 = u64::from_be_bytes(*b"reserves");
 const NUMBERS: u64 = u64::from_be_bytes(*b"numbers ");
 const IDS: u64 = u64::from_be_bytes(*b"row ids ");
 
@@ -154,6 +156,7 @@ impl Bank {
             credit_data: Some(json!({
                 "level": "PLATINUM",
                 "brand": "MASTERCARD",
+                "brandAdditionalInfo": "Platinum internacional",
                 "balanceCloseDate": closing_month + Days::new(u64::from(ledger::CLOSES_ON - 1)),
                 "balanceDueDate": closing_month + Days::new(u64::from(ledger::DUE_ON - 1)),
                 "availableCreditLimit": available,
@@ -174,6 +177,22 @@ impl Bank {
                     "limitAmount": limit,
                     "limitAmountCurrencyCode": "BRL",
                     "availableAmount": available,
+                    "availableAmountCurrencyCode": "BRL",
+                }, {
+                    "creditLineLimitType": "LIMITE_CREDITO_MODALIDADE_OPERACAO",
+                    "consolidationType": "INDIVIDUAL",
+                    "identificationNumber": number,
+                    "isLimitFlexible": true,
+                    "usedAmount": text(0),
+                    "usedAmountCurrencyCode": "BRL",
+                    "lineName": "SAQUE_CREDITO_BRASIL",
+                    "lineNameAdditionalInfo": "Saques no país",
+                    "limitAmount": text(CASH_LIMIT),
+                    "limitAmountCurrencyCode": "BRL",
+                    "limitAmountReason": "Limite escolhido pelo titular",
+                    "customizedLimitAmount": text(CASH_LIMIT / 2),
+                    "customizedLimitAmountCurrencyCode": "BRL",
+                    "availableAmount": text(CASH_LIMIT / 2),
                     "availableAmountCurrencyCode": "BRL",
                 }],
             })),
@@ -396,12 +415,34 @@ impl Bank {
                 "overdraftContractedLimit": text(OVERDRAFT_LIMIT),
                 "overdraftUsedLimit": text((-settled).clamp(0, OVERDRAFT_LIMIT)),
                 "unarrangedOverdraftAmount": text((-settled - OVERDRAFT_LIMIT).max(0)),
-                "hasReservedBalance": false,
-                "reservedBalances": [],
+                "hasReservedBalance": which == 0,
+                "reservedBalances": if which == 0 { self.reserved() } else { Vec::new() },
             })),
             credit_data: None,
             number,
         }
+    }
+
+    /// What the holder has set aside, beside what is on the first account.
+    fn reserved(&self) -> Vec<Value> {
+        let mut dice = self.seed.dice(RESERVES, 0);
+        vec![json!({
+            "name": "Viagem",
+            "identification": format!("{:08x}", dice.between(0, 0xffff_ffff)),
+            "availableAmounts": [{
+                "amount": text(dice.between(200, 4_000) * REAL),
+                "currencyCode": "BRL",
+                "remuneration": {
+                    "preFixedRate": "0.005",
+                    "postFixedIndexerPercentage": "1.00",
+                    "rateType": "EXPONENCIAL",
+                    "indexer": "CDI",
+                    "calculation": "DIAS_UTEIS",
+                    "ratePeriodicity": "ANUAL",
+                    "indexerAdditionalInfo": "CDI over, base 252",
+                },
+            }],
+        })]
     }
 
     /// What has settled, and what the pending rows come to, in cents.

@@ -165,18 +165,6 @@ pub(super) fn company(seed: Seed) -> IdentityRecord {
     let number = cnpj(dice.between(10_000_000, 99_999_999));
     let (address, phone) = reach(&mut dice, "Work");
     let owner = identity(seed);
-    let partner = |document: Option<&str>, share: &str| {
-        json!({
-            "type": "PARTNER",
-            "personType": "NATURAL_PERSON",
-            "documentType": "CPF",
-            "documentNumber": document,
-            "civilName": owner.full_name,
-            "socialName": owner.social_name,
-            "startDate": "2016-04-01",
-            "shareholding": share,
-        })
-    };
     let holding = json!({
         "type": "PARTNER",
         "personType": "LEGAL_ENTITY",
@@ -199,7 +187,16 @@ pub(super) fn company(seed: Seed) -> IdentityRecord {
         "civilName": "Duarte Nunes da Ponte",
         "startDate": "2022-01-03",
     });
-    let owned = partner(owner.document.as_deref(), "0.65");
+    let founder = json!({
+        "type": "PARTNER",
+        "personType": "NATURAL_PERSON",
+        "documentType": "CPF",
+        "documentNumber": owner.document,
+        "civilName": owner.full_name,
+        "socialName": owner.social_name,
+        "startDate": "2016-04-01",
+        "shareholding": "0.65",
+    });
     let procurator = json!({
         "type": "REPRESENTANTE_LEGAL",
         "cpfNumber": owner.document,
@@ -227,7 +224,7 @@ pub(super) fn company(seed: Seed) -> IdentityRecord {
                 trade_name.to_lowercase().replace(' ', "-")
             ),
         }],
-        parties: vec![owned, holding, manager],
+        parties: vec![founder, holding, manager],
         business_other_documents: vec![json!({
             "type": "EIN",
             "number": format!("12-{:07}", dice.between(0, 9_999_999)),

@@ -1,6 +1,7 @@
 //! What can be invested in at the made-up bank.
 
 /// Something to invest in.
+#[derive(Clone, Copy)]
 pub(super) struct Paper {
     /// Family.
     pub(super) kind: &'static str,
