@@ -146,6 +146,13 @@ enum ApplicationCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Give an application a new key for encrypted parameters; what was encrypted with the one of before opens for a day.
+    RotateParametersKey {
+        /// The application's id.
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Stop serving an application: its tokens, sockets and streams end within seconds. Nothing is deleted.
     Disable {
         /// The application's id.
@@ -452,6 +459,19 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
                 format!(
                     "webhook secret      {secret}\nwebhook public key  {key}\nThose of before sign beside them until {until}."
                 )
+            });
+        }
+        ApplicationCommand::RotateParametersKey { id, output } => {
+            let rotated = operator.rotate_parameters_key(id).await?;
+            let (key, pem) = (rotated.key.id, rotated.key.public_key);
+            let until = rotated.previous_until.map(|until| until.to_string());
+            let json =
+                json!({ "id": id, "keyId": key, "publicKeyPem": pem, "previousUntil": until });
+            answer(&output, &json, || {
+                let before = until.map_or(String::new(), |until| {
+                    format!("\nWhat was encrypted with the one of before opens until {until}.")
+                });
+                format!("key id  {key}\n{}{before}", pem.trim_end())
             });
         }
         ApplicationCommand::Disable { id, output } => {

@@ -18,6 +18,7 @@ mod listen;
 mod login;
 mod merge;
 mod operations;
+mod parameters;
 mod paused;
 mod plans;
 mod privacy;

@@ -371,6 +371,8 @@ vocabulary! {
         ApplicationSecretRotated,
         /// An application got new keys for the endpoints of its Items.
         ApplicationWebhookSecretRotated,
+        /// An application got a new key for encrypted parameters.
+        ApplicationParametersKeyRotated,
         /// The interval of an application's automatic runs was changed.
         ApplicationUpdated,
         /// An application was disabled.

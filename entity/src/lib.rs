@@ -23,6 +23,7 @@ pub mod identity;
 pub mod item;
 pub mod kind;
 pub mod meta;
+pub mod parameters_key;
 pub mod secret_guess;
 pub mod staged_document;
 pub mod staged_transaction;

@@ -14,6 +14,7 @@ mod m20261127_000001_add_auto_sync;
 mod m20261127_000003_create_secret_guesses;
 mod m20261127_000005_create_audit_and_erasures;
 mod m20261128_000004_add_memory_to_items;
+mod m20261128_000005_create_parameters_keys_and_quotas;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000003_create_secret_guesses::Migration),
             Box::new(m20261127_000005_create_audit_and_erasures::Migration),
             Box::new(m20261128_000004_add_memory_to_items::Migration),
+            Box::new(m20261128_000005_create_parameters_keys_and_quotas::Migration),
         ]
     }
 }

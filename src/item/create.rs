@@ -15,11 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, consent, credentials_scope,
-    input::{self, by_name},
-    insert_execution,
-    state::Signal,
-    to_bytes, transition, triggered_by, upload,
+    Changed, Held, consent, credentials_scope, input, insert_execution, state::Signal, to_bytes,
+    transition, triggered_by, upload,
 };
 use crate::{
     app::App,
@@ -39,6 +36,8 @@ pub struct NewItem {
     pub connector_id: String,
     /// Parameters by name, as sent.
     pub parameters: Vec<(String, SecretString)>,
+    /// The same, encrypted, in their place.
+    pub encrypted_parameters: Option<String>,
     /// Requested products; all that the connector offers when `None`.
     pub products: Option<Vec<Product>>,
     /// The application's name for its user.
@@ -81,7 +80,8 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 256 || key.contains('\0')) {
         return Err(Error::invalid("idempotencyKey", "1 to 256 characters"));
     }
-    let values = by_name(new.parameters)?;
+    let encrypted = new.encrypted_parameters.as_deref();
+    let values = input::parameters(app, principal, new.parameters, encrypted).await?;
     let whole_input = key.map(|_| {
         let parameters = to_bytes(&values);
         let products = format!("{products:?}");

@@ -8,6 +8,7 @@ pub mod auto_sync;
 pub mod consent;
 mod create;
 mod delete;
+mod encrypted;
 mod held;
 pub mod history;
 mod input;

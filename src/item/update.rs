@@ -14,13 +14,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, connector_of, consent,
-    create::position,
-    credentials_scope, from_bytes,
-    input::{self, by_name},
-    insert_execution, lock, permission, save,
-    state::Signal,
-    to_bytes, transition, triggered_by, unfinished, upload,
+    Change, Changed, connector_of, consent, create::position, credentials_scope, from_bytes, input,
+    insert_execution, lock, permission, save, state::Signal, to_bytes, transition, triggered_by,
+    unfinished, upload,
 };
 use crate::{
     app::App,
@@ -36,6 +32,8 @@ use crate::{
 pub struct ItemUpdate {
     /// Parameters by name, merged over the stored ones.
     pub parameters: Vec<(String, SecretString)>,
+    /// The same, encrypted, in their place.
+    pub encrypted_parameters: Option<String>,
     /// Requested products from now on.
     pub products: Option<Vec<Product>>,
     /// The application's name for its user.
@@ -49,6 +47,7 @@ impl ItemUpdate {
     fn fields(&self) -> Vec<&'static str> {
         [
             ("parameters", !self.parameters.is_empty()),
+            ("encryptedParameters", self.encrypted_parameters.is_some()),
             ("products", self.products.is_some()),
             ("clientUserId", self.client_user_id != Change::Keep),
             ("webhookUrl", self.webhook_url != Change::Keep),
@@ -89,7 +88,8 @@ async fn update_in_task(
         input::check_webhook_url(app, url.as_deref())?;
     }
     let fields = changes.fields();
-    let sent = by_name(changes.parameters)?;
+    let encrypted = changes.encrypted_parameters.as_deref();
+    let sent = input::parameters(app, principal, changes.parameters, encrypted).await?;
     let txn = app.db.begin().await?;
     let mut item = lock(&txn, principal, id).await?;
     let connector = connector_of(app, &item)?;
