@@ -75,6 +75,14 @@ pub enum Error {
         /// When an update is accepted again.
         retry_at: Timestamp,
     },
+    /// The day's logins are used up; wait.
+    #[error(
+        "this day's logins are used up, so that the institution locks nobody out; retry at {retry_at}"
+    )]
+    TooManyLoginAttempts {
+        /// When an update is accepted again.
+        retry_at: Timestamp,
+    },
     /// Login failures in a row; stopped.
     #[error(
         "five login failures in a row; send new parameters, or ask the operator to unlock the item"
@@ -181,6 +189,7 @@ impl Error {
             Self::ItemAlreadyUpdating => "ITEM_ALREADY_UPDATING",
             Self::LastExecutionHadLoginError => "LAST_EXECUTION_HAD_LOGIN_ERROR",
             Self::TooManyConsecutiveLoginFailures { .. } => "TOO_MANY_CONSECUTIVE_LOGIN_FAILURES",
+            Self::TooManyLoginAttempts { .. } => "TOO_MANY_LOGIN_ATTEMPTS",
             Self::TooManyConsecutiveErrors => "TOO_MANY_CONSECUTIVE_ERRORS",
             Self::ParametersNotProvided(_) => "PARAMETERS_NOT_PROVIDED",
             Self::ConnectorValidation(_) => "CONNECTOR_VALIDATION_ERROR",
@@ -207,7 +216,8 @@ impl Error {
                 retry_after_seconds,
             } => put("retryAfter", json!(retry_after_seconds)),
             Self::CursorExpired { oldest } => put("oldestCursor", json!(oldest)),
-            Self::TooManyConsecutiveLoginFailures { retry_at } => {
+            Self::TooManyConsecutiveLoginFailures { retry_at }
+            | Self::TooManyLoginAttempts { retry_at } => {
                 put("retryAt", json!(retry_at.to_string()));
             }
             Self::ConnectorValidation(problems) => put("details", json!(problems)),

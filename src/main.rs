@@ -462,17 +462,7 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
             });
         }
         ApplicationCommand::RotateParametersKey { id, output } => {
-            let rotated = operator.rotate_parameters_key(id).await?;
-            let (key, pem) = (rotated.key.id, rotated.key.public_key);
-            let until = rotated.previous_until.map(|until| until.to_string());
-            let json =
-                json!({ "id": id, "keyId": key, "publicKeyPem": pem, "previousUntil": until });
-            answer(&output, &json, || {
-                let before = until.map_or(String::new(), |until| {
-                    format!("\nWhat was encrypted with the one of before opens until {until}.")
-                });
-                format!("key id  {key}\n{}{before}", pem.trim_end())
-            });
+            rotate_parameters_key(&operator, id, &output).await?;
         }
         ApplicationCommand::Disable { id, output } => {
             let row = operator.disable(id).await?;
@@ -481,6 +471,20 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
             answer(&output, &json, || format!("Application {id} is disabled."));
         }
     }
+    Ok(())
+}
+
+async fn rotate_parameters_key(operator: &Operator<'_>, id: Uuid, output: &Output) -> Result<()> {
+    let rotated = operator.rotate_parameters_key(id).await?;
+    let (key, pem) = (rotated.key.id, rotated.key.public_key);
+    let until = rotated.previous_until.map(|until| until.to_string());
+    let json = json!({ "id": id, "keyId": key, "publicKeyPem": pem, "previousUntil": until });
+    answer(output, &json, || {
+        let before = until.map_or(String::new(), |until| {
+            format!("\nWhat was encrypted with the one of before opens until {until}.")
+        });
+        format!("key id  {key}\n{}{before}", pem.trim_end())
+    });
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod follow;
 mod graph;
 mod layering;
 mod listen;
+mod lockout;
 mod login;
 mod merge;
 mod operations;

@@ -66,6 +66,10 @@ pub struct Model {
     pub status_detail: Json,
     /// Executions in a row that ended in `LOGIN_ERROR`.
     pub failed_logins: i32,
+    /// The day, by its beginning in UTC, whose logins are counted; null when none is.
+    pub logins_since: Option<Timestamp>,
+    /// Logins since then.
+    pub logins: i32,
     /// Executions in a row that failed.
     pub failed_runs: i32,
     /// When the latest execution ended.

@@ -31,7 +31,7 @@ pub use self::record::{
     AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
     ParticipantRecord, PaymentRecord, PhoneRecord, TransactionDetails, TransactionRecord, Warning,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// Most records in one batch of a stream.
 pub const BATCH_ROWS: usize = 1_000;
@@ -161,6 +161,9 @@ pub struct Failure {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// The attribute of a failure that says when to try again: before that, automatic runs wait and lose no attempt.
+pub const RETRY_AT: &str = "retryAt";
+
 impl Failure {
     /// A failure in our words.
     pub fn new(code: ExecutionStatus, message: impl Into<String>) -> Self {
@@ -170,6 +173,13 @@ impl Failure {
             provider_message: None,
             attributes: BTreeMap::new(),
         }
+    }
+
+    /// The same, not to be tried again before an instant.
+    #[must_use]
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.attributes.insert(RETRY_AT.to_owned(), at.to_string());
+        self
     }
 }
 

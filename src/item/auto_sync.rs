@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use entity::{
     execution, item,
     kind::{AuditAction, AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, TriggeredBy},
@@ -14,7 +15,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait, IntoActiv
 use uuid::Uuid;
 
 use super::{
-    Held, lock, new_execution, save,
+    Held, lock, lockout, new_execution, save,
     state::{self, Signal},
     transition, unfinished,
 };
@@ -23,7 +24,7 @@ use crate::{
     audit::Entry,
     auth::{KnownApplication, Principal},
     clock::{Rng, Timestamp},
-    connector::{Descriptor, SourceKind},
+    connector::{Descriptor, RETRY_AT, SourceKind},
     db::{self, item::Due},
     error::Result,
     event,
@@ -68,11 +69,12 @@ pub struct AutoSync {
     pub next_at: Option<Timestamp>,
 }
 
-/// Where an Item stands in automatic runs now.
+/// Where an Item stands in automatic runs now; `logins` is how many a day may have.
 pub fn judge(
     application: Option<&KnownApplication>,
     form: &Descriptor,
     item: &item::Model,
+    logins: Option<i32>,
     now: Timestamp,
 ) -> AutoSync {
     let interval = match application.map_or(Err("the application is unknown"), interval) {
@@ -111,12 +113,44 @@ pub fn judge(
         (ItemStatus::LoginError, ..) => none(State::Dropped, explain(AutoSyncDrop::LoginError)),
         _ => none(State::Running, "a run is under way"),
     };
+    let standing = match (status, retry_at(item), &item.error_message) {
+        (ItemStatus::Outdated, Some(until), Some(why)) => standing.waiting(until, why),
+        _ => standing,
+    };
+    let standing = match lockout::until(logins, form, item, now) {
+        Some(until) => standing.waiting(
+            until,
+            "this day's logins are used up, so that the institution locks nobody out; the next run comes when the next day begins in UTC",
+        ),
+        None => standing,
+    };
     match item.consent_expires_at {
         Some(ends) if ends <= now || standing.next_at.is_some_and(|next| next >= ends) => none(
             State::Dropped,
             &format!("the consent ends at {ends}; the user has to connect again"),
         ),
         _ => standing,
+    }
+}
+
+/// Until when the last run's failure asks to wait.
+fn retry_at(item: &item::Model) -> Option<Timestamp> {
+    let at = item.error_attributes.as_ref()?.get(RETRY_AT)?.as_str()?;
+    let at = DateTime::parse_from_rfc3339(at).ok()?;
+    Some(at.to_utc().into())
+}
+
+impl AutoSync {
+    /// The same, if a run is to come, with that run no earlier than this.
+    fn waiting(self, until: Timestamp, why: &str) -> Self {
+        match self.next_at {
+            Some(next) if next < until => Self {
+                reason: Some(why.to_owned()),
+                next_at: Some(until),
+                ..self
+            },
+            _ => self,
+        }
     }
 }
 
@@ -191,7 +225,7 @@ pub(super) fn ended(
         }
         ItemStatus::LoginError => item.auto_sync_dropped = Some(AutoSyncDrop::LoginError),
         _ => {
-            if by_itself && failed_before {
+            if by_itself && failed_before && retry_at(item).is_none() {
                 item.auto_sync_failures += 1;
             }
             if item.auto_sync_failures >= MOST_RETRIES {
@@ -233,6 +267,7 @@ pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
         application.as_ref(),
         connector.descriptor(),
         item,
+        app.config.login_attempts_per_day,
         now,
     ))
 }
@@ -333,4 +368,4 @@ pub async fn start(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

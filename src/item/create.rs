@@ -56,7 +56,9 @@ pub struct NewItem {
 pub async fn create(app: &App, principal: &Principal, new: NewItem) -> Result<Changed> {
     let (owner, principal) = (app.clone(), principal.clone());
     let changed = app
-        .unit(async move { create_in_task(&owner, &principal, new).await })
+        .unit(Box::pin(async move {
+            create_in_task(&owner, &principal, new).await
+        }))
         .await?;
     app.wakes.sync.notify();
     app.wakes.relay.notify();
@@ -212,6 +214,8 @@ fn fresh(
         user_action_expires_at: None,
         status_detail: json!({}),
         failed_logins: 0,
+        logins_since: None,
+        logins: 0,
         failed_runs: 0,
         last_ended_at: None,
         last_updated_at: None,

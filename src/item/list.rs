@@ -66,6 +66,8 @@ stored!(
         user_action_expires_at,
         status_detail,
         failed_logins,
+        logins_since,
+        logins,
         failed_runs,
         last_ended_at,
         last_updated_at,

@@ -13,6 +13,7 @@ mod held;
 pub mod history;
 mod input;
 pub mod list;
+pub mod lockout;
 mod mfa;
 pub mod oauth;
 pub mod permission;

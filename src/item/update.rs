@@ -14,9 +14,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, connector_of, consent, create::position, credentials_scope, from_bytes, input,
-    insert_execution, lock, permission, save, state::Signal, to_bytes, transition, triggered_by,
-    unfinished, upload,
+    Change, Changed, auto_sync, connector_of, consent, create::position, credentials_scope,
+    from_bytes, input, insert_execution, lock, lockout, permission, save, state::Signal, to_bytes,
+    transition, triggered_by, unfinished, upload,
 };
 use crate::{
     app::App,
@@ -95,7 +95,8 @@ async fn update_in_task(
     let connector = connector_of(app, &item)?;
     let form = connector.descriptor();
     let running = unfinished(&txn, &item).await?;
-    permission::judge(form, &item, !sent.is_empty(), app.clock.now())?;
+    let logins = app.config.login_attempts_per_day;
+    permission::judge(form, &item, !sent.is_empty(), logins, app.clock.now())?;
     if let Some(products) = changes.products {
         item.products = json!(input::products(form, Some(products))?);
     }
@@ -252,7 +253,7 @@ async fn abandon(
     transition::save_execution(txn, waiting).await
 }
 
-/// Forgets an Item's failures, so that a client may update it again at once. For the operator.
+/// Forgets an Item's failures and this day's logins, so that a client may update it again at once. For the operator.
 pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
     let txn = app.db.begin().await?;
     let mut item = item::Entity::find_by_id(id)
@@ -261,9 +262,12 @@ pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
         .one(&txn)
         .await?
         .ok_or(super::NOT_FOUND)?;
+    let now = app.clock.now();
     item.failed_logins = 0;
     item.failed_runs = 0;
-    item.updated_at = app.clock.now();
+    lockout::forget(&mut item);
+    item.auto_sync_due_at = auto_sync::due(app, &item, now);
+    item.updated_at = now;
     save(&txn, &item).await?;
     Entry::new(
         item.application_id,

@@ -6,6 +6,7 @@
 
 mod claim;
 mod collect;
+mod login;
 mod record;
 mod run;
 mod store;

@@ -17,7 +17,7 @@ use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use tracing::Instrument as _;
 
 use super::{
-    collect,
+    collect, login,
     record::{self, Notes},
     store,
 };
@@ -286,6 +286,9 @@ async fn log_in(
             guarded(async move { connector.poll(&call, &session).await }).await
         }
         _ => {
+            if let Some(refused) = login::count(app, connector.descriptor(), execution).await? {
+                return Ok(Err(refused));
+            }
             let mut credentials = match &item.credentials {
                 Some(envelope) => {
                     let opened = app

@@ -29,6 +29,10 @@ pub struct Bank {
     pub complete: bool,
     /// Fails the collection of this product.
     pub failing: Option<Product>,
+    /// Refuses every login with this.
+    pub refuses: Option<ExecutionStatus>,
+    /// Never answers a login.
+    pub hangs: bool,
     /// Panics in login.
     pub panics: bool,
     /// Logins so far.
@@ -126,11 +130,18 @@ impl Connector for Scripted {
     }
 
     async fn login(&self, _: &Call, _: &Credentials) -> Result<Login, Failure> {
-        let mut bank = self.bank.lock().expect("a bank");
-        bank.logins += 1;
-        let panics = bank.panics;
-        drop(bank);
+        let (panics, hangs, refuses) = {
+            let mut bank = self.bank.lock().expect("a bank");
+            bank.logins += 1;
+            (bank.panics, bank.hangs, bank.refuses)
+        };
         assert!(!panics, "the scripted bank panics");
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        if let Some(code) = refuses {
+            return Err(Failure::new(code, "refused"));
+        }
         Ok(Login::Connected(Session(Zeroizing::new(b"in".to_vec()))))
     }
 

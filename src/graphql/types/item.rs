@@ -154,7 +154,8 @@ impl Item {
         let connector = connector_of(app, &self.0)?;
         let application = app.applications.find(self.0.application_id);
         let (form, now) = (connector.descriptor(), app.clock.now());
-        let standing = auto_sync::judge(application.as_ref(), form, &self.0, now);
+        let logins = app.config.login_attempts_per_day;
+        let standing = auto_sync::judge(application.as_ref(), form, &self.0, logins, now);
         Ok(AutoSync::new(standing, &self.0))
     }
 
@@ -162,7 +163,8 @@ impl Item {
     async fn can_update(&self, ctx: &Context<'_>) -> Result<UpdatePermission> {
         let app = ctx.app();
         let connector = connector_of(app, &self.0)?;
-        let permission = permission::ask(connector.descriptor(), &self.0, app.clock.now());
+        let (form, now) = (connector.descriptor(), app.clock.now());
+        let permission = permission::ask(form, &self.0, app.config.login_attempts_per_day, now);
         Ok(permission.into())
     }
 
@@ -462,7 +464,7 @@ pub struct ItemError {
     pub message: String,
     /// The institution's own words; null when it gave none.
     pub provider_message: Option<String>,
-    /// More about it, by name, such as `remainingSeconds` when an approval is awaited; mostly empty.
+    /// More about it, by name, such as `remainingSeconds` when an approval is awaited, or `retryAt` when a limit is used up until then; mostly empty.
     pub attributes: Vec<Attribute>,
 }
 
@@ -558,7 +560,7 @@ pub struct UserAction {
 pub struct AutoSync {
     /// Where it stands.
     state: AutoSyncState,
-    /// Why it is not simply SCHEDULED, and what to do, in English; null when it is.
+    /// Why it is not simply SCHEDULED, or why the next run waits for longer than the interval, and what to do, in English; null when there is nothing to say.
     reason: Option<String>,
     /// Hours between two runs; null when there are none, or when they are not whole hours apart.
     interval_hours: Option<i32>,
