@@ -402,18 +402,7 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
             let json = json!({
                 "id": row.id, "autoSyncIntervalHours": row.auto_sync_hours, "autoSyncIntervalMinutes": row.auto_sync_minutes,
             });
-            answer(&output, &json, || match interval {
-                None => format!("Application {id} has no automatic runs."),
-                Some(Interval::Hours(hours)) => {
-                    format!("Items of application {id} are updated every {hours} hours.")
-                }
-                Some(Interval::Minutes(1)) => {
-                    format!("Items of application {id} are updated every minute.")
-                }
-                Some(Interval::Minutes(minutes)) => {
-                    format!("Items of application {id} are updated every {minutes} minutes.")
-                }
-            });
+            answer(&output, &json, || pace(id, interval));
         }
         ApplicationCommand::List { output } => {
             let rows = operator.list().await?;
@@ -472,6 +461,22 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How often an application's Items are updated, in words.
+fn pace(id: Uuid, interval: Option<Interval>) -> String {
+    match interval {
+        None => format!("Application {id} has no automatic runs."),
+        Some(Interval::Hours(hours)) => {
+            format!("Items of application {id} are updated every {hours} hours.")
+        }
+        Some(Interval::Minutes(1)) => {
+            format!("Items of application {id} are updated every minute.")
+        }
+        Some(Interval::Minutes(minutes)) => {
+            format!("Items of application {id} are updated every {minutes} minutes.")
+        }
+    }
 }
 
 async fn rotate_parameters_key(operator: &Operator<'_>, id: Uuid, output: &Output) -> Result<()> {

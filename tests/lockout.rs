@@ -6,14 +6,12 @@ use std::{
 };
 
 use entity::kind::ExecutionStatus;
-use ponte::{
-    auth::application::Interval, connector::Registry, db::Engine, item, item::upkeep::Upkeep, sync,
-};
+use ponte::{auth::application::Interval, connector::Registry, db::Engine, item, sync};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    START, TestApp, code_of, eventually, on_both_engines, operator,
+    START, TestApp, code_of, eventually, on_both_engines,
     scripted::{Bank, scripted_as},
 };
 
@@ -120,12 +118,7 @@ async fn a_run_that_goes_on_after_a_crash_logs_in_again_only_while_it_may() {
 async fn automatic_runs_wait_for_the_next_day_and_lose_no_attempt() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (test, bank) = counting(engine, "2").await;
-        let interval = Some(Interval::Hours(8));
-        operator(&test.app)
-            .set_auto_sync(test.owner.id, interval)
-            .await
-            .expect("an interval");
-        while Upkeep::default().run_once(&test.app).await.expect("upkeep") > 0 {}
+        test.every(Some(Interval::Hours(8))).await;
         let id = test.connect("7000", &USER).await;
         test.settle().await;
         bank.lock().expect("a bank").refuses = Some(ExecutionStatus::SiteNotAvailable);

@@ -23,6 +23,7 @@ mod parameters;
 mod paused;
 mod plans;
 mod privacy;
+mod quota;
 mod rows;
 mod schema;
 mod storm;

@@ -70,6 +70,11 @@ pub struct Model {
     pub logins_since: Option<Timestamp>,
     /// Logins since then.
     pub logins: i32,
+    /// Keyed digest of whom its regulated calls are counted for; null where nothing is regulated.
+    pub person_digest: Option<Vec<u8>>,
+    /// By regulated call: when a run last made it.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub calls_at: Option<Json>,
     /// Executions in a row that failed.
     pub failed_runs: i32,
     /// When the latest execution ended.

@@ -441,3 +441,39 @@ vocabulary! {
         Ponte,
     }
 }
+
+vocabulary! {
+    /// A call of a regulated interface whose number is limited.
+    RegulatedCall {
+        /// Which accounts there are.
+        AccountList,
+        /// What is on them.
+        AccountBalance,
+        /// Movements of the last six days.
+        TransactionsRecent,
+        /// Older movements.
+        TransactionsOlder,
+        /// Which cards there are.
+        CardList,
+        /// Their bills.
+        CardBills,
+        /// Their limits.
+        CardLimits,
+        /// Which investments there are.
+        InvestmentList,
+        /// What they are.
+        InvestmentDetail,
+        /// What they are worth.
+        InvestmentBalance,
+        /// Movements of investments of the last six days.
+        InvestmentTransactionsRecent,
+        /// Older movements of investments.
+        InvestmentTransactionsOlder,
+        /// Who the holder is.
+        Identity,
+        /// Which loans there are.
+        LoanList,
+        /// Their instalments and payments.
+        LoanPayments,
+    }
+}

@@ -24,6 +24,7 @@ pub mod item;
 pub mod kind;
 pub mod meta;
 pub mod parameters_key;
+pub mod quota;
 pub mod secret_guess;
 pub mod staged_document;
 pub mod staged_transaction;

@@ -11,6 +11,7 @@ use sea_orm::{
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::Expr,
 };
+use tokio::sync::Mutex;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -25,6 +26,8 @@ use crate::{
 /// How clients encrypt, by its name in JOSE.
 pub const ALGORITHM: &str = Pair::ALGORITHM;
 
+/// Held by whoever of this process makes an application's first key.
+static MAKING: Mutex<()> = Mutex::const_new(());
 /// Replaced keys that are removed at once.
 const FORGOTTEN: u64 = 200;
 
@@ -34,6 +37,11 @@ fn scope(application: Uuid, key: Uuid) -> Scope {
 
 /// The key that an application's clients encrypt with now; the first who asks has it made.
 pub async fn current(app: &App, application: Uuid) -> Result<Model> {
+    if let Some(row) = find(app.db.read(), application).await? {
+        return Ok(row);
+    }
+    // Many may ask at first; one is enough.
+    let _one = MAKING.lock().await;
     if let Some(row) = find(app.db.read(), application).await? {
         return Ok(row);
     }

@@ -198,6 +198,7 @@ mod tests {
             files: BTreeMap::from_iter(file),
             memory: Memory::default(),
             oauth: None,
+            granted: None,
         }
     }
 

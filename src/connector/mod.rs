@@ -10,6 +10,7 @@ pub mod memory;
 pub mod oauth;
 pub mod ofx;
 mod record;
+pub mod regulated;
 pub mod sandbox;
 pub mod validate;
 
@@ -18,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::NaiveDate;
-use entity::kind::{ExecutionStatus, Product};
+use entity::kind::{ExecutionStatus, Product, RegulatedCall};
 use futures_util::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct Call {
     pub memory: Memory,
     /// For connectors whose login happens on the institution's site.
     pub oauth: Option<Oauth>,
+    /// At a regulated interface: the calls that have been counted for a product and may be made, no others. A list that is
+    /// not among them is known from the connector's [`Memory`]. `None` where nothing is regulated.
+    pub granted: Option<Vec<RegulatedCall>>,
 }
 
 /// Parameter values by name. Prints nothing of them.

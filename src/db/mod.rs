@@ -20,6 +20,7 @@ pub mod merge;
 pub mod notify;
 pub mod page;
 pub mod queues;
+pub mod quota;
 pub mod replay;
 pub mod row;
 pub mod schema;

@@ -15,8 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, consent, credentials_scope, input, insert_execution, state::Signal, to_bytes,
-    transition, triggered_by, upload,
+    Changed, Held, consent, credentials_scope, input, insert_execution, quota, state::Signal,
+    to_bytes, transition, triggered_by, upload,
 };
 use crate::{
     app::App,
@@ -130,6 +130,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     item.webhook_url = new.webhook_url;
     item.oauth_redirect_uri = new.oauth_redirect_uri;
     item.credentials_digest = digest.map(|digest| digest.to_vec());
+    item.person_digest = quota::person(app, form, id, &sorted.kept);
     item.mfa_digest = input::mfa_digest(app, id, &sorted.once);
     if !sorted.kept.is_empty() {
         let scope = credentials_scope(&item);
@@ -216,6 +217,8 @@ fn fresh(
         failed_logins: 0,
         logins_since: None,
         logins: 0,
+        person_digest: None,
+        calls_at: None,
         failed_runs: 0,
         last_ended_at: None,
         last_updated_at: None,

@@ -68,6 +68,8 @@ stored!(
         failed_logins,
         logins_since,
         logins,
+        person_digest,
+        calls_at,
         failed_runs,
         last_ended_at,
         last_updated_at,

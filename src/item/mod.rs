@@ -18,6 +18,7 @@ mod mfa;
 pub mod oauth;
 pub mod permission;
 pub mod purge;
+pub mod quota;
 pub mod state;
 pub mod transition;
 mod update;

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     Change, Changed, auto_sync, connector_of, consent, create::position, credentials_scope,
-    from_bytes, input, insert_execution, lock, lockout, permission, save, state::Signal, to_bytes,
-    transition, triggered_by, unfinished, upload,
+    from_bytes, input, insert_execution, lock, lockout, permission, quota, save, state::Signal,
+    to_bytes, transition, triggered_by, unfinished, upload,
 };
 use crate::{
     app::App,
@@ -227,6 +227,9 @@ async fn merged(
         app.vault.destroy(txn, item.credentials.as_deref()).await?;
         let scope = credentials_scope(item);
         item.credentials = Some(app.vault.seal(txn, scope, &to_bytes(&sorted.kept)).await?);
+        // What the lists of before said is forgotten with the memory.
+        item.person_digest = quota::person(app, form, item.id, &sorted.kept);
+        item.calls_at = None;
         item.credentials_digest =
             input::credentials_digest(app, item.application_id, form.id, &sorted.kept)
                 .map(|digest| digest.to_vec());
@@ -255,6 +258,8 @@ async fn abandon(
 
 /// Forgets an Item's failures and this day's logins, so that a client may update it again at once. For the operator.
 pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
+    // When the next automatic run comes follows from the application's settings.
+    app.applications.refresh(&app.db).await?;
     let txn = app.db.begin().await?;
     let mut item = item::Entity::find_by_id(id)
         .filter(item::Column::DeletedAt.is_null())

@@ -10,12 +10,15 @@ use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::{
+    quota::{self, Admitted},
     record::{self, Notes},
     run::{Lease, products},
 };
 use crate::{
     app::App,
-    connector::{Batch, Call, Connector, Coverage, Failure, Request, Session, Warning, Window},
+    connector::{
+        Batch, Call, Connector, Coverage, Failure, RETRY_AT, Request, Session, Warning, Window,
+    },
     db::merge,
     error::{Error, Result},
     item::{
@@ -66,14 +69,33 @@ pub async fn collect(
         covered: Vec::new(),
         warnings: Vec::new(),
     };
-    let failure = match request(app, connector, execution, product).await? {
-        Ok(request) => {
-            let stream = connector.collect(call.clone(), session, request);
+    let admitted = match request(app, connector, execution, product).await? {
+        Ok(request) => quota::admit(app, connector.descriptor(), execution, request).await?,
+        Err(warning) => Admitted::refused(warning),
+    };
+    let failure = match admitted {
+        Admitted::Call {
+            request,
+            granted,
+            warnings,
+        } => {
+            staging.warnings.extend(warnings);
+            let call = Call {
+                granted,
+                ..call.clone()
+            };
+            let stream = connector.collect(call, session, request);
             staging.drain(stream).await?
         }
-        Err(warning) => {
-            staging.warnings.push(warning.clone());
-            Some(Failure::new(ExecutionStatus::Error, warning.message))
+        Admitted::Refused { warning, failure } => {
+            staging.warnings.push(warning);
+            Some(failure)
+        }
+        Admitted::Fresh => {
+            return Ok(Collected {
+                next: next(execution, product, None)?,
+                notes: Notes::default(),
+            });
         }
     };
     if failure.is_some() {
@@ -87,7 +109,7 @@ pub async fn collect(
         failure: failure.clone(),
         warnings: staging.warnings,
     };
-    let next = next(execution, &step)?;
+    let next = next(execution, product, Some(&step))?;
     Ok(Collected {
         next,
         notes: Notes {
@@ -98,22 +120,26 @@ pub async fn collect(
     })
 }
 
-/// Where a run goes after a step.
-fn next(execution: &execution::Model, step: &Step) -> Result<Result<Signal, Failure>> {
-    if let Some(failure) = &step.failure
+/// Where a run goes after a step of a product, or without one.
+fn next(
+    execution: &execution::Model,
+    product: Product,
+    step: Option<&Step>,
+) -> Result<Result<Signal, Failure>> {
+    if let Some(failure) = step.and_then(|step| step.failure.as_ref())
         && state::status(failure.code) == ItemStatus::LoginError
     {
         return Ok(Err(failure.clone()));
     }
     let following = products(execution)
         .into_iter()
-        .filter(|product| state::order(*product) > state::order(step.product))
-        .find(|product| state::collecting(*product).is_some());
-    if let Some(product) = following {
-        return Ok(Ok(Signal::Collecting(product)));
+        .filter(|following| state::order(*following) > state::order(product))
+        .find(|following| state::collecting(*following).is_some());
+    if let Some(following) = following {
+        return Ok(Ok(Signal::Collecting(following)));
     }
     let mut steps = record::steps(execution)?;
-    steps.push(step.clone());
+    steps.extend(step.cloned());
     let failures: Vec<&Failure> = steps
         .iter()
         .filter_map(|step| step.failure.as_ref())
@@ -126,10 +152,14 @@ fn next(execution: &execution::Model, step: &Step) -> Result<Result<Signal, Fail
             } else {
                 ExecutionStatus::Error
             };
-            Err(Failure {
+            let mut failure = Failure {
                 code,
                 ..(*first).clone()
-            })
+            };
+            if !quota::lasts(&steps) {
+                failure.attributes.remove(RETRY_AT);
+            }
+            Err(failure)
         }
         _ => Ok(Signal::MergeStarted),
     })

@@ -7,6 +7,7 @@
 mod claim;
 mod collect;
 mod login;
+mod quota;
 mod record;
 mod run;
 mod store;

@@ -235,6 +235,7 @@ async fn call(
         files,
         memory: Memory::of(memory),
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
+        granted: None,
     })
 }
 

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use entity::kind::{
-    AccountSubtype, AccountType, ExecutionStatus, Product, TransactionStatus, TransactionType,
+    AccountSubtype, AccountType, ExecutionStatus, Product, RegulatedCall, TransactionStatus,
+    TransactionType,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
@@ -41,6 +42,8 @@ pub struct Bank {
     pub windows: Vec<Window>,
     /// Products that were asked for.
     pub products: Vec<Product>,
+    /// The regulated calls that were allowed for each.
+    pub granted: Vec<Option<Vec<RegulatedCall>>>,
 }
 
 /// The connector, number 7000.
@@ -161,12 +164,13 @@ impl Connector for Scripted {
 
     fn collect(
         &self,
-        _: Call,
+        call: Call,
         _: Session,
         request: Request,
     ) -> BoxStream<'static, Result<Batch, Failure>> {
         let mut bank = self.bank.lock().expect("a bank");
         bank.products.push(request.product);
+        bank.granted.push(call.granted);
         bank.windows
             .extend(request.windows.iter().map(|(_, window)| *window));
         if bank.failing == Some(request.product) {

@@ -21,6 +21,7 @@ use super::{
     execution::ExecutionConnection,
     identity::Identity,
     product::ProductType,
+    quota::Quota,
     transaction::{self, TransactionConnection, TransactionFilter},
     webhook::{self, DeliveryConnection, DeliveryStatus},
 };
@@ -256,6 +257,18 @@ impl Item {
         let slice = arguments.slice(List::Executions, crate::graphql::MOST_ROWS)?;
         let page = loader::executions_of(ctx, self.0.id, slice).await?;
         Ok(ExecutionConnection::new(page))
+    }
+
+    /// What its regulated institution may be asked in this month and has been, for its products; empty where nothing is regulated. A product whose calls are used up fails with a warning (TXN_003, TXN_006, INV_004,
+    /// 423) and keeps what is stored. FORBIDDEN to connect tokens.
+    async fn quotas(&self, ctx: &Context<'_>) -> Result<Vec<Quota>> {
+        ctx.principal()?.require_api_key("read quotas")?;
+        if self.0.person_digest.is_none() {
+            return Ok(Vec::new());
+        }
+        let used = loader::quotas(ctx, self.0.id).await?;
+        let quotas = items::quota::of(&self.0, &used, ctx.app().clock.now());
+        Ok(quotas.into_iter().map(Into::into).collect())
     }
 
     /// What was or will be sent about it, to webhooks and to its own `webhookUrl`, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
@@ -494,7 +507,7 @@ fn attributes(stored: Option<&Value>) -> Vec<Attribute> {
 pub struct ProductStatus {
     /// Which product.
     product: ProductType,
-    /// Whether the last run updated it. It can be true with warnings, when some of it was left out.
+    /// Whether the last run updated it. It can be true with warnings, when some of it was left out, and false without, when a regulated institution may not be asked again so soon (see `Item.quotas`).
     is_updated: bool,
     /// When it was last updated, also by an earlier run; null when it never was.
     last_updated_at: Option<DateTime>,

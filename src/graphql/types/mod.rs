@@ -17,6 +17,7 @@ pub mod identity;
 pub mod item;
 pub mod node;
 pub mod product;
+pub mod quota;
 pub mod sending;
 pub mod transaction;
 pub mod webhook;

@@ -77,6 +77,8 @@ pub fn updated() -> item::Model {
         failed_logins: 0,
         logins_since: None,
         logins: 0,
+        person_digest: None,
+        calls_at: None,
         failed_runs: 0,
         last_ended_at: Some(ended),
         last_updated_at: Some(ended),

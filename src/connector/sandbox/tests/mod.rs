@@ -55,6 +55,7 @@ fn call_on(day: NaiveDate) -> Call {
         files: BTreeMap::new(),
         memory: Memory::default(),
         oauth: None,
+        granted: None,
     }
 }
 
