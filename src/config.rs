@@ -95,6 +95,14 @@ pub struct Settings {
     /// Seconds that a question to the user stays open.
     #[arg(long, env = "PONTE_MFA_SECONDS", default_value = "180", global = true)]
     pub mfa_seconds: String,
+    /// Logins at its institution that an Item may need on one day (UTC), whoever asks for them; 0 = any number. Sandboxes and files do not count.
+    #[arg(
+        long,
+        env = "PONTE_LOGIN_ATTEMPTS_PER_DAY",
+        default_value = "50",
+        global = true
+    )]
+    pub login_attempts_per_day: String,
     /// Executions that this node runs at once.
     #[arg(
         long,
@@ -249,6 +257,8 @@ pub struct Config {
     pub sandbox_step: Duration,
     /// How long a question stays open.
     pub mfa_timeout: Duration,
+    /// Logins of an Item on one day; any number when `None`.
+    pub login_attempts_per_day: Option<i32>,
     /// Executions at once.
     pub sync_concurrency: usize,
     /// What connectors bear.
@@ -430,6 +440,14 @@ impl Settings {
                 3_600,
                 p,
             )),
+            login_attempts_per_day: Some(number(
+                "--login-attempts-per-day (PONTE_LOGIN_ATTEMPTS_PER_DAY)",
+                &self.login_attempts_per_day,
+                0,
+                10_000,
+                p,
+            ))
+            .filter(|most| *most > 0),
             sync_concurrency: number(
                 "--sync-concurrency (PONTE_SYNC_CONCURRENCY)",
                 &self.sync_concurrency,

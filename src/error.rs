@@ -78,6 +78,14 @@ pub enum Error {
         /// When an update is accepted again.
         retry_at: Timestamp,
     },
+    /// The day's logins are used up; wait.
+    #[error(
+        "this day's logins are used up, so that the institution locks nobody out; retry at {retry_at}"
+    )]
+    TooManyLoginAttempts {
+        /// When an update is accepted again.
+        retry_at: Timestamp,
+    },
     /// Login failures in a row; stopped.
     #[error(
         "five login failures in a row; send new parameters, or ask the operator to unlock the item"
@@ -196,6 +204,7 @@ impl Error {
             Self::ItemAlreadyUpdating => "ITEM_ALREADY_UPDATING",
             Self::LastExecutionHadLoginError => "LAST_EXECUTION_HAD_LOGIN_ERROR",
             Self::TooManyConsecutiveLoginFailures { .. } => "TOO_MANY_CONSECUTIVE_LOGIN_FAILURES",
+            Self::TooManyLoginAttempts { .. } => "TOO_MANY_LOGIN_ATTEMPTS",
             Self::TooManyConsecutiveErrors => "TOO_MANY_CONSECUTIVE_ERRORS",
             Self::ConnectorOffline { .. } => "CONNECTOR_OFFLINE",
             Self::ParametersNotProvided(_) => "PARAMETERS_NOT_PROVIDED",
@@ -224,7 +233,8 @@ impl Error {
                 retry_after_seconds,
             } => put("retryAfter", json!(retry_after_seconds)),
             Self::CursorExpired { oldest } => put("oldestCursor", json!(oldest)),
-            Self::TooManyConsecutiveLoginFailures { retry_at } => {
+            Self::TooManyConsecutiveLoginFailures { retry_at }
+            | Self::TooManyLoginAttempts { retry_at } => {
                 put("retryAt", json!(retry_at.to_string()));
             }
             Self::ConnectorOffline { retry_at } => {

@@ -146,6 +146,13 @@ enum ApplicationCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Give an application a new key for encrypted parameters; what was encrypted with the one of before opens for a day.
+    RotateParametersKey {
+        /// The application's id.
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Stop serving an application: its tokens, sockets and streams end within seconds. Nothing is deleted.
     Disable {
         /// The application's id.
@@ -395,18 +402,7 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
             let json = json!({
                 "id": row.id, "autoSyncIntervalHours": row.auto_sync_hours, "autoSyncIntervalMinutes": row.auto_sync_minutes,
             });
-            answer(&output, &json, || match interval {
-                None => format!("Application {id} has no automatic runs."),
-                Some(Interval::Hours(hours)) => {
-                    format!("Items of application {id} are updated every {hours} hours.")
-                }
-                Some(Interval::Minutes(1)) => {
-                    format!("Items of application {id} are updated every minute.")
-                }
-                Some(Interval::Minutes(minutes)) => {
-                    format!("Items of application {id} are updated every {minutes} minutes.")
-                }
-            });
+            answer(&output, &json, || pace(id, interval));
         }
         ApplicationCommand::List { output } => {
             let rows = operator.list().await?;
@@ -454,6 +450,9 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
                 )
             });
         }
+        ApplicationCommand::RotateParametersKey { id, output } => {
+            rotate_parameters_key(&operator, id, &output).await?;
+        }
         ApplicationCommand::Disable { id, output } => {
             let row = operator.disable(id).await?;
             let json =
@@ -461,6 +460,36 @@ async fn operate(app: &App, command: ApplicationCommand) -> Result<()> {
             answer(&output, &json, || format!("Application {id} is disabled."));
         }
     }
+    Ok(())
+}
+
+/// How often an application's Items are updated, in words.
+fn pace(id: Uuid, interval: Option<Interval>) -> String {
+    match interval {
+        None => format!("Application {id} has no automatic runs."),
+        Some(Interval::Hours(hours)) => {
+            format!("Items of application {id} are updated every {hours} hours.")
+        }
+        Some(Interval::Minutes(1)) => {
+            format!("Items of application {id} are updated every minute.")
+        }
+        Some(Interval::Minutes(minutes)) => {
+            format!("Items of application {id} are updated every {minutes} minutes.")
+        }
+    }
+}
+
+async fn rotate_parameters_key(operator: &Operator<'_>, id: Uuid, output: &Output) -> Result<()> {
+    let rotated = operator.rotate_parameters_key(id).await?;
+    let (key, pem) = (rotated.key.id, rotated.key.public_key);
+    let until = rotated.previous_until.map(|until| until.to_string());
+    let json = json!({ "id": id, "keyId": key, "publicKeyPem": pem, "previousUntil": until });
+    answer(output, &json, || {
+        let before = until.map_or(String::new(), |until| {
+            format!("\nWhat was encrypted with the one of before opens until {until}.")
+        });
+        format!("key id  {key}\n{}{before}", pem.trim_end())
+    });
     Ok(())
 }
 

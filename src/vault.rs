@@ -6,6 +6,7 @@
 //! by its associated data ([`Scope`]); whatever was changed or moved fails with one uniform error.
 
 mod master;
+mod pair;
 mod rotation;
 mod survey;
 
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::master::MasterKeys;
+pub use self::pair::Pair;
 pub use self::rotation::{Rotation, rotate};
 pub use self::survey::{Survey, survey};
 use crate::{

@@ -331,6 +331,10 @@ async fn what_the_operator_does_is_told_to_the_application() {
             .rotate_webhook_secret(made.id)
             .await
             .expect("rotated");
+        operator
+            .rotate_parameters_key(made.id)
+            .await
+            .expect("rotated");
         let (db, clock, rng) = (&test.app.db, &test.app.clock, &test.app.rng);
         for action in [AuditAction::MasterKeyRotated, AuditAction::DatabaseRestored] {
             note_for_all(db, clock, rng, action).await.expect("noted");
@@ -350,6 +354,7 @@ async fn what_the_operator_does_is_told_to_the_application() {
                 expected("APPLICATION_DISABLED", json!({})),
                 expected("DATABASE_RESTORED", json!({})),
                 expected("MASTER_KEY_ROTATED", json!({})),
+                expected("APPLICATION_PARAMETERS_KEY_ROTATED", json!({})),
                 expected("APPLICATION_WEBHOOK_SECRET_ROTATED", json!({})),
                 expected("APPLICATION_SECRET_ROTATED", json!({ "tokensRevoked": true })),
                 expected("APPLICATION_UPDATED", json!({ "fields": ["autoSync"] })),

@@ -26,7 +26,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 impl TestApp {
     /// Gives the application automatic runs, or takes them away, and lets the schedule follow.
-    async fn every(&self, interval: Option<Interval>) {
+    pub async fn every(&self, interval: Option<Interval>) {
         operator(&self.app)
             .set_auto_sync(self.owner.id, interval)
             .await

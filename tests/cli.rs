@@ -124,6 +124,10 @@ async fn commands_work_beside_a_running_server_and_answer_one_line_of_json() {
     for key in ["webhookSecret", "webhookPublicKey"] {
         assert!(rotated[key].is_string() && rotated[key] != created[key]);
     }
+    let first = run(&["application", "rotate-parameters-key", &id, "--json"]);
+    assert!(first["publicKeyPem"].is_string() && first["previousUntil"].is_null());
+    let second = run(&["application", "rotate-parameters-key", &id, "--json"]);
+    assert!(second["previousUntil"].is_string() && second["keyId"] != first["keyId"]);
 
     // Disabling ends every token within five seconds.
     run(&["application", "disable", &id, "--json"]);

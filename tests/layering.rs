@@ -177,7 +177,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("reqwest", &["listen", "webhook"]),
     ("jsonwebtoken", &["auth"]),
     ("aes_gcm", &["vault"]),
-    ("aws_lc_rs", &["webhook"]),
+    ("aws_lc_rs", &["vault", "webhook"]),
     ("sqlx", &["db"]),
     ("rustix", &["doctor"]),
 ];

@@ -66,6 +66,15 @@ pub struct Model {
     pub status_detail: Json,
     /// Executions in a row that ended in `LOGIN_ERROR`.
     pub failed_logins: i32,
+    /// The day, by its beginning in UTC, whose logins are counted; null when none is.
+    pub logins_since: Option<Timestamp>,
+    /// Logins since then.
+    pub logins: i32,
+    /// Keyed digest of whom its regulated calls are counted for; null where nothing is regulated.
+    pub person_digest: Option<Vec<u8>>,
+    /// By regulated call: when a run last made it.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub calls_at: Option<Json>,
     /// Executions in a row that failed.
     pub failed_runs: i32,
     /// When the latest execution ended.

@@ -521,6 +521,8 @@ vocabulary! {
         ApplicationSecretRotated,
         /// An application got new keys for the endpoints of its Items.
         ApplicationWebhookSecretRotated,
+        /// An application got a new key for encrypted parameters.
+        ApplicationParametersKeyRotated,
         /// The interval of an application's automatic runs was changed.
         ApplicationUpdated,
         /// An application was disabled.
@@ -595,5 +597,41 @@ vocabulary! {
         Operator,
         /// The server by itself.
         Ponte,
+    }
+}
+
+vocabulary! {
+    /// A call of a regulated interface whose number is limited.
+    RegulatedCall {
+        /// Which accounts there are.
+        AccountList,
+        /// What is on them.
+        AccountBalance,
+        /// Movements of the last six days.
+        TransactionsRecent,
+        /// Older movements.
+        TransactionsOlder,
+        /// Which cards there are.
+        CardList,
+        /// Their bills.
+        CardBills,
+        /// Their limits.
+        CardLimits,
+        /// Which investments there are.
+        InvestmentList,
+        /// What they are.
+        InvestmentDetail,
+        /// What they are worth.
+        InvestmentBalance,
+        /// Movements of investments of the last six days.
+        InvestmentTransactionsRecent,
+        /// Older movements of investments.
+        InvestmentTransactionsOlder,
+        /// Who the holder is.
+        Identity,
+        /// Which loans there are.
+        LoanList,
+        /// Their instalments and payments.
+        LoanPayments,
     }
 }

@@ -31,6 +31,8 @@ pub mod item;
 pub mod kind;
 pub mod loan;
 pub mod meta;
+pub mod parameters_key;
+pub mod quota;
 pub mod replaced_transaction;
 pub mod sandbox_bank;
 pub mod sandbox_movement;

@@ -17,6 +17,7 @@ mod m20261128_000001_create_positions_and_loans;
 mod m20261128_000002_add_categories;
 mod m20261128_000003_extend_transactions;
 mod m20261128_000004_add_memory_to_items;
+mod m20261128_000005_create_parameters_keys_and_quotas;
 mod m20261128_000006_create_connector_health;
 
 /// Brings a database to the schema that this binary knows, and back.
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000002_add_categories::Migration),
             Box::new(m20261128_000003_extend_transactions::Migration),
             Box::new(m20261128_000004_add_memory_to_items::Migration),
+            Box::new(m20261128_000005_create_parameters_keys_and_quotas::Migration),
             Box::new(m20261128_000006_create_connector_health::Migration),
         ]
     }

@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::{
     application, event_head,
     kind::{AuditAction, Environment},
+    parameters_key,
 };
 use sea_orm::{
     ActiveModelTrait as _,
@@ -14,12 +15,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::parameters_key as keys;
 use crate::{
     audit::{Actor, Entry, append_all},
     clock::{Clock, Rng, Timestamp},
     db::Db,
     error::{Error, Result},
-    vault::{Scope, Vault},
+    vault::{Pair, Scope, Vault},
     webhook::{
         keys::{OVERLAP, seal_signing_key},
         signature::Secret,
@@ -97,6 +99,15 @@ pub struct Rotated {
     pub webhook_public_key: String,
     /// When those of before stop signing beside it.
     pub previous_until: Timestamp,
+}
+
+/// A new key for encrypted parameters.
+#[derive(Debug)]
+pub struct RotatedParametersKey {
+    /// The key that clients encrypt with from now on.
+    pub key: parameters_key::Model,
+    /// Until when the one of before opens; `None` when there was none.
+    pub previous_until: Option<Timestamp>,
 }
 
 /// What operating on applications needs.
@@ -291,6 +302,23 @@ impl Operator<'_> {
             webhook_secret: secret.to_string(),
             webhook_public_key: public,
             previous_until: until,
+        })
+    }
+
+    /// Replaces the key that clients encrypt parameters with; the one of before opens for a day longer.
+    pub async fn rotate_parameters_key(&self, id: Uuid) -> Result<RotatedParametersKey> {
+        let pair = Pair::generate().await?;
+        let txn = self.db.begin().await?;
+        keys::hold(&txn, id).await?;
+        let previous_until = keys::retire(&txn, id, self.clock.now()).await?;
+        let means = (self.vault, self.clock, self.rng);
+        let key = keys::insert(&txn, means, id, &pair).await?;
+        let entry = entry(id, AuditAction::ApplicationParametersKeyRotated);
+        self.note(&txn, entry).await?;
+        txn.commit().await?;
+        Ok(RotatedParametersKey {
+            key,
+            previous_until,
         })
     }
 

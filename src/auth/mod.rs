@@ -7,6 +7,7 @@
 pub mod application;
 pub mod attempts;
 mod caller;
+pub mod parameters_key;
 pub mod token;
 
 use std::{

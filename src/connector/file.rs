@@ -199,6 +199,7 @@ mod tests {
             memory: Memory::default(),
             oauth: None,
             laboratory: Laboratory::default(),
+            granted: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod oauth;
 pub mod ofx;
 mod position;
 mod record;
+pub mod regulated;
 pub mod sandbox;
 pub mod validate;
 
@@ -22,7 +23,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::NaiveDate;
-use entity::kind::{ExecutionStatus, Product};
+use entity::kind::{ExecutionStatus, Product, RegulatedCall};
 use futures_util::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,9 @@ pub struct Call {
     pub oauth: Option<Oauth>,
     /// For sandbox connectors: what is different about their bank.
     pub laboratory: Laboratory,
+    /// At a regulated interface: the calls that have been counted for a product and may be made, no others. A list that is
+    /// not among them is known from the connector's [`Memory`]. `None` where nothing is regulated.
+    pub granted: Option<Vec<RegulatedCall>>,
 }
 
 impl Call {
@@ -180,6 +184,9 @@ pub struct Failure {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// The attribute of a failure that says when to try again: before that, automatic runs wait and lose no attempt.
+pub const RETRY_AT: &str = "retryAt";
+
 impl Failure {
     /// A failure in our words.
     pub fn new(code: ExecutionStatus, message: impl Into<String>) -> Self {
@@ -189,6 +196,13 @@ impl Failure {
             provider_message: None,
             attributes: BTreeMap::new(),
         }
+    }
+
+    /// The same, not to be tried again before an instant.
+    #[must_use]
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.attributes.insert(RETRY_AT.to_owned(), at.to_string());
+        self
     }
 }
 

@@ -22,6 +22,7 @@ pub mod notify;
 pub mod outcome;
 pub mod page;
 pub mod queues;
+pub mod quota;
 pub mod replacement;
 pub mod replay;
 pub mod row;

@@ -21,7 +21,7 @@ use std::{
 use async_graphql::Context;
 use entity::{
     account, attempt, circuit, consent, delivery, event, identity, item,
-    kind::{DeliveryStatus, EntityKind, Product},
+    kind::{DeliveryStatus, EntityKind, Product, RegulatedCall},
     webhook,
 };
 use futures_util::{
@@ -197,6 +197,7 @@ pub struct Loaders {
     told: Batch<(), Uuid, Arc<event::Model>>,
     attempts_of: Batch<(), Uuid, Vec<attempt::Model>>,
     circuits: Batch<(), Uuid, circuit::Model>,
+    quotas: Batch<(), Uuid, HashMap<RegulatedCall, i32>>,
     account_counts: Batch<AccountFilter, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
     bills: Bills,
@@ -225,6 +226,7 @@ impl Loaders {
             told: Batch::new(turn),
             attempts_of: Batch::new(turn),
             circuits: Batch::new(turn),
+            quotas: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
             bills: Bills::new(turn),
@@ -362,6 +364,14 @@ pub async fn executions_of(ctx: &Context<'_>, item: Uuid, slice: Slice) -> Resul
         move |slice, ids: Vec<Uuid>| async move { history::runs(&app, owner, &ids, slice).await };
     let page = loaders(ctx).executions_of.load(slice, item, load);
     Ok(page.await?.unwrap_or_default())
+}
+
+/// What the person of an Item has used of this month's regulated calls.
+pub async fn quotas(ctx: &Context<'_>, item: Uuid) -> Result<HashMap<RegulatedCall, i32>> {
+    let (app, principal) = (ctx.app().clone(), ctx.principal()?.clone());
+    let load = |(), ids: Vec<Uuid>| async move { items::quota::used(&app, &principal, &ids).await };
+    let used = loaders(ctx).quotas.load((), item, load);
+    Ok(used.await?.unwrap_or_default())
 }
 
 /// Transactions of an Item or account.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use entity::{
     execution, item,
     kind::{AuditAction, AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, TriggeredBy},
@@ -14,7 +15,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait, IntoActiv
 use uuid::Uuid;
 
 use super::{
-    Held, lock, new_execution, save,
+    Held, lock, lockout, new_execution, save,
     state::{self, Signal},
     transition, unfinished,
 };
@@ -23,7 +24,7 @@ use crate::{
     audit::Entry,
     auth::{KnownApplication, Principal},
     clock::{Rng, Timestamp},
-    connector::{Descriptor, SourceKind},
+    connector::{Descriptor, RETRY_AT, SourceKind},
     db::{self, item::Due},
     error::Result,
     event,
@@ -68,7 +69,7 @@ pub struct AutoSync {
     pub next_at: Option<Timestamp>,
 }
 
-/// Where an Item stands in automatic runs now.
+/// Where an Item stands in automatic runs now; `logins` is how many a day may have.
 ///
 /// While its connector is `offline` an Item waits, and loses nothing by it.
 pub fn judge(
@@ -76,6 +77,7 @@ pub fn judge(
     form: &Descriptor,
     item: &item::Model,
     offline: bool,
+    logins: Option<i32>,
     now: Timestamp,
 ) -> AutoSync {
     let interval = match application.map_or(Err("the application is unknown"), interval) {
@@ -114,6 +116,17 @@ pub fn judge(
         (ItemStatus::LoginError, ..) => none(State::Dropped, explain(AutoSyncDrop::LoginError)),
         _ => none(State::Running, "a run is under way"),
     };
+    let standing = match (status, retry_at(item), &item.error_message) {
+        (ItemStatus::Outdated, Some(until), Some(why)) => standing.waiting(until, why),
+        _ => standing,
+    };
+    let standing = match lockout::until(logins, form, item, now) {
+        Some(until) => standing.waiting(
+            until,
+            "this day's logins are used up, so that the institution locks nobody out; the next run comes when the next day begins in UTC",
+        ),
+        None => standing,
+    };
     let waits = offline && standing.next_at.is_some();
     let standing = AutoSync {
         reason: if waits {
@@ -132,6 +145,27 @@ pub fn judge(
             &format!("the consent ends at {ends}; the user has to connect again"),
         ),
         _ => standing,
+    }
+}
+
+/// Until when the last run's failure asks to wait.
+fn retry_at(item: &item::Model) -> Option<Timestamp> {
+    let at = item.error_attributes.as_ref()?.get(RETRY_AT)?.as_str()?;
+    let at = DateTime::parse_from_rfc3339(at).ok()?;
+    Some(at.to_utc().into())
+}
+
+impl AutoSync {
+    /// The same, if a run is to come, with that run no earlier than this.
+    fn waiting(self, until: Timestamp, why: &str) -> Self {
+        match self.next_at {
+            Some(next) if next < until => Self {
+                reason: Some(why.to_owned()),
+                next_at: Some(until),
+                ..self
+            },
+            _ => self,
+        }
     }
 }
 
@@ -208,7 +242,7 @@ pub(super) fn ended(
         _ => {
             // What fails while nobody reaches the institution says nothing of the Item.
             let tried_out = app.health.offline(item.connector_id, item.application_id);
-            if by_itself && failed_before && !tried_out {
+            if by_itself && failed_before && !tried_out && retry_at(item).is_none() {
                 item.auto_sync_failures += 1;
             }
             if item.auto_sync_failures >= MOST_RETRIES {
@@ -251,6 +285,7 @@ pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
         connector.descriptor(),
         item,
         app.health.offline(item.connector_id, item.application_id),
+        app.config.login_attempts_per_day,
         now,
     ))
 }
@@ -351,4 +386,4 @@ pub async fn start(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

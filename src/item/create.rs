@@ -15,11 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, consent, credentials_scope, health,
-    input::{self, by_name},
-    insert_execution,
-    state::Signal,
-    to_bytes, transition, triggered_by, upload,
+    Changed, Held, consent, credentials_scope, health, input, insert_execution, quota,
+    state::Signal, to_bytes, transition, triggered_by, upload,
 };
 use crate::{
     app::App,
@@ -39,6 +36,8 @@ pub struct NewItem {
     pub connector_id: String,
     /// Parameters by name, as sent.
     pub parameters: Vec<(String, SecretString)>,
+    /// The same, encrypted, in their place.
+    pub encrypted_parameters: Option<String>,
     /// Requested products; all that the connector offers when `None`.
     pub products: Option<Vec<Product>>,
     /// The application's name for its user.
@@ -57,7 +56,9 @@ pub struct NewItem {
 pub async fn create(app: &App, principal: &Principal, new: NewItem) -> Result<Changed> {
     let (owner, principal) = (app.clone(), principal.clone());
     let changed = app
-        .unit(async move { create_in_task(&owner, &principal, new).await })
+        .unit(Box::pin(async move {
+            create_in_task(&owner, &principal, new).await
+        }))
         .await?;
     app.wakes.sync.notify();
     app.wakes.relay.notify();
@@ -81,7 +82,8 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 256 || key.contains('\0')) {
         return Err(Error::invalid("idempotencyKey", "1 to 256 characters"));
     }
-    let values = by_name(new.parameters)?;
+    let encrypted = new.encrypted_parameters.as_deref();
+    let values = input::parameters(app, principal, new.parameters, encrypted).await?;
     let whole_input = key.map(|_| {
         let parameters = to_bytes(&values);
         let products = format!("{products:?}");
@@ -129,6 +131,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     item.webhook_url = new.webhook_url;
     item.oauth_redirect_uri = new.oauth_redirect_uri;
     item.credentials_digest = digest.map(|digest| digest.to_vec());
+    item.person_digest = quota::person(app, form, id, &sorted.kept);
     item.mfa_digest = input::mfa_digest(app, id, &sorted.once);
     if !sorted.kept.is_empty() {
         let scope = credentials_scope(&item);
@@ -213,6 +216,10 @@ fn fresh(
         user_action_expires_at: None,
         status_detail: json!({}),
         failed_logins: 0,
+        logins_since: None,
+        logins: 0,
+        person_digest: None,
+        calls_at: None,
         failed_runs: 0,
         last_ended_at: None,
         last_updated_at: None,

@@ -10,14 +10,16 @@ use crate::event::change::Told;
 /// An Item whose row is held, and what the transaction that holds it has to tell of it.
 #[derive(Clone, Debug)]
 pub struct Held {
-    row: item::Model,
-    before: Option<item::Model>,
+    // Apart: held across many steps of a future, they would make each of them large.
+    row: Box<item::Model>,
+    before: Option<Box<item::Model>>,
     noted: Vec<Told>,
 }
 
 impl Held {
     /// As the database has it.
     pub fn stored(row: item::Model) -> Self {
+        let row = Box::new(row);
         Self {
             before: Some(row.clone()),
             row,
@@ -28,7 +30,7 @@ impl Held {
     /// Inserted by this transaction.
     pub fn fresh(row: item::Model) -> Self {
         Self {
-            row,
+            row: Box::new(row),
             before: None,
             noted: Vec::new(),
         }
@@ -53,7 +55,7 @@ impl Held {
 
     /// The Item alone.
     pub fn into_row(self) -> item::Model {
-        self.row
+        *self.row
     }
 }
 

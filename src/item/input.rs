@@ -8,8 +8,10 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use uuid::Uuid;
 
+use super::encrypted;
 use crate::{
     app::App,
+    auth::Principal,
     connector::{
         Descriptor, FieldKind,
         validate::{Required, validate},
@@ -39,6 +41,25 @@ pub(super) fn by_name(
         }
     }
     Ok(values)
+}
+
+/// Parameters as sent, plain or encrypted, never both.
+pub(super) async fn parameters(
+    app: &App,
+    principal: &Principal,
+    plain: Vec<(String, SecretString)>,
+    encrypted: Option<&str>,
+) -> Result<BTreeMap<String, SecretString>> {
+    let Some(encrypted) = encrypted else {
+        return by_name(plain);
+    };
+    if !plain.is_empty() {
+        return Err(Error::invalid(
+            "encryptedParameters",
+            "comes in place of parameters; send one of them",
+        ));
+    }
+    encrypted::open(app, principal.application, encrypted).await
 }
 
 /// Parameters sorted by what becomes of them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::{item, kind::ItemStatus};
 
-use super::state;
+use super::{lockout, state};
 use crate::{
     clock::Timestamp,
     connector::{Descriptor, SourceKind},
@@ -32,8 +32,13 @@ pub struct Permission {
 }
 
 /// What `updateItem` without parameters would be told now.
-pub fn ask(form: &Descriptor, item: &item::Model, now: Timestamp) -> Permission {
-    let refusal = judge(form, item, false, now).err().or_else(|| {
+pub fn ask(
+    form: &Descriptor,
+    item: &item::Model,
+    logins: Option<i32>,
+    now: Timestamp,
+) -> Permission {
+    let refusal = judge(form, item, false, logins, now).err().or_else(|| {
         let mfa = form
             .credentials
             .iter()
@@ -52,21 +57,23 @@ pub fn ask(form: &Descriptor, item: &item::Model, now: Timestamp) -> Permission 
             code: Some(error.code()),
             reason: Some(error.to_string()),
             retry_at: match error {
-                Error::TooManyConsecutiveLoginFailures { retry_at } => Some(retry_at),
+                Error::TooManyConsecutiveLoginFailures { retry_at }
+                | Error::TooManyLoginAttempts { retry_at } => Some(retry_at),
                 _ => None,
             },
         },
     }
 }
 
-/// Refuses an update that must not happen now.
+/// Refuses an update that must not happen now; `logins` is how many a day may have.
 ///
-/// Only failures to log in at an institution count towards waiting: they are what gets users locked out there. A file
-/// locks nobody out.
+/// Only failures to log in at an institution count towards waiting: they are what gets users locked out there. Once a run
+/// has failed otherwise, what was refused before it has been waited for or replaced. A file locks nobody out.
 pub(super) fn judge(
     form: &Descriptor,
     item: &item::Model,
     new_parameters: bool,
+    logins: Option<i32>,
     now: Timestamp,
 ) -> Result<()> {
     let status = state::status(item.execution_status);
@@ -82,11 +89,28 @@ pub(super) fn judge(
             ))
         };
     }
+    if let Some(retry_at) = lockout::until(logins, form, item, now) {
+        return Err(Error::TooManyLoginAttempts { retry_at });
+    }
+    // None is left once the operator has unlocked the Item.
+    let refused = if status == ItemStatus::LoginError {
+        item.failed_logins
+    } else {
+        0
+    };
+    if !new_parameters && refused >= STOP_AFTER {
+        return Err(Error::TooManyConsecutiveErrors);
+    }
+    if refused >= BACK_OFF_AFTER
+        && let Some(ended) = item.last_ended_at
+        && now < ended.plus(BACK_OFF)
+    {
+        return Err(Error::TooManyConsecutiveLoginFailures {
+            retry_at: ended.plus(BACK_OFF),
+        });
+    }
     if !new_parameters {
-        if item.failed_logins >= STOP_AFTER {
-            return Err(Error::TooManyConsecutiveErrors);
-        }
-        if status == ItemStatus::LoginError {
+        if refused > 0 {
             return Err(Error::LastExecutionHadLoginError);
         }
         if item.credentials.is_none() && form.credentials.iter().any(|field| !field.optional) {
@@ -94,14 +118,6 @@ pub(super) fn judge(
                 "nothing is stored; send all parameters",
             ));
         }
-    }
-    if item.failed_logins >= BACK_OFF_AFTER
-        && let Some(ended) = item.last_ended_at
-        && now < ended.plus(BACK_OFF)
-    {
-        return Err(Error::TooManyConsecutiveLoginFailures {
-            retry_at: ended.plus(BACK_OFF),
-        });
     }
     Ok(())
 }

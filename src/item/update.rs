@@ -14,12 +14,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, connector_of, consent,
-    create::position,
-    credentials_scope, from_bytes,
-    input::{self, by_name},
-    insert_execution, lock, permission, save,
-    state::Signal,
+    Change, Changed, auto_sync, connector_of, consent, create::position, credentials_scope,
+    from_bytes, input, insert_execution, lock, lockout, permission, quota, save, state::Signal,
     to_bytes, transition, triggered_by, unfinished, upload,
 };
 use crate::{
@@ -36,6 +32,8 @@ use crate::{
 pub struct ItemUpdate {
     /// Parameters by name, merged over the stored ones.
     pub parameters: Vec<(String, SecretString)>,
+    /// The same, encrypted, in their place.
+    pub encrypted_parameters: Option<String>,
     /// Requested products from now on.
     pub products: Option<Vec<Product>>,
     /// The application's name for its user.
@@ -49,6 +47,7 @@ impl ItemUpdate {
     fn fields(&self) -> Vec<&'static str> {
         [
             ("parameters", !self.parameters.is_empty()),
+            ("encryptedParameters", self.encrypted_parameters.is_some()),
             ("products", self.products.is_some()),
             ("clientUserId", self.client_user_id != Change::Keep),
             ("webhookUrl", self.webhook_url != Change::Keep),
@@ -89,13 +88,15 @@ async fn update_in_task(
         input::check_webhook_url(app, url.as_deref())?;
     }
     let fields = changes.fields();
-    let sent = by_name(changes.parameters)?;
+    let encrypted = changes.encrypted_parameters.as_deref();
+    let sent = input::parameters(app, principal, changes.parameters, encrypted).await?;
     let txn = app.db.begin().await?;
     let mut item = lock(&txn, principal, id).await?;
     let connector = connector_of(app, &item)?;
     let form = connector.descriptor();
     let running = unfinished(&txn, &item).await?;
-    permission::judge(form, &item, !sent.is_empty(), app.clock.now())?;
+    let logins = app.config.login_attempts_per_day;
+    permission::judge(form, &item, !sent.is_empty(), logins, app.clock.now())?;
     if let Some(products) = changes.products {
         item.products = json!(input::products(form, Some(products))?);
     }
@@ -226,6 +227,9 @@ async fn merged(
         app.vault.destroy(txn, item.credentials.as_deref()).await?;
         let scope = credentials_scope(item);
         item.credentials = Some(app.vault.seal(txn, scope, &to_bytes(&sorted.kept)).await?);
+        // What the lists of before said is forgotten with the memory.
+        item.person_digest = quota::person(app, form, item.id, &sorted.kept);
+        item.calls_at = None;
         item.credentials_digest =
             input::credentials_digest(app, item.application_id, form.id, &sorted.kept)
                 .map(|digest| digest.to_vec());
@@ -252,8 +256,10 @@ async fn abandon(
     transition::save_execution(txn, waiting).await
 }
 
-/// Forgets an Item's failures, so that a client may update it again at once. For the operator.
+/// Forgets an Item's failures and this day's logins, so that a client may update it again at once. For the operator.
 pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
+    // When the next automatic run comes follows from the application's settings.
+    app.applications.refresh(&app.db).await?;
     let txn = app.db.begin().await?;
     let mut item = item::Entity::find_by_id(id)
         .filter(item::Column::DeletedAt.is_null())
@@ -261,9 +267,12 @@ pub async fn unlock(app: &App, id: Uuid) -> Result<item::Model> {
         .one(&txn)
         .await?
         .ok_or(super::NOT_FOUND)?;
+    let now = app.clock.now();
     item.failed_logins = 0;
     item.failed_runs = 0;
-    item.updated_at = app.clock.now();
+    lockout::forget(&mut item);
+    item.auto_sync_due_at = auto_sync::due(app, &item, now);
+    item.updated_at = now;
     save(&txn, &item).await?;
     Entry::new(
         item.application_id,

@@ -1,7 +1,8 @@
 //! Upkeep: what time alone does to Items and their runs.
 //!
 //! Schedules that a new interval has overtaken, consents that end, sandbox Items that nobody touches, runs that are older
-//! than they are kept. Every step is a short transaction and can be repeated; several nodes at once are harmless.
+//! than they are kept, keys for parameters that open nothing any more, quotas of months gone by. Every step is a short
+//! transaction and can be repeated; several nodes at once are harmless.
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Held, auto_sync, consent, remove};
+use super::{Held, auto_sync, consent, quota, remove};
 use crate::{
     app::{App, BEAT as APPLICATIONS_BEAT},
     audit::Actor,
+    auth::parameters_key,
     clock::Timestamp,
     db::{self, item::Due},
     error::Result,
@@ -56,7 +58,9 @@ impl Upkeep {
         Ok(reschedule(app).await?
             + consent::run_once(app).await?
             + self.delete_idle(app).await?
-            + forget_runs(app).await?)
+            + forget_runs(app).await?
+            + parameters_key::forget(app).await?
+            + quota::forget(app).await?)
     }
 
     /// Deletes Items of sandbox connectors that nobody has touched for as long as the settings say.

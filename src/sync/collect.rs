@@ -13,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    quota::{self, Admitted},
     record::{self, Notes},
     run::{Lease, products},
 };
@@ -20,7 +21,7 @@ use crate::{
     app::App,
     connector::{
         Batch, BillRecord, Call, Connector, Coverage, Failure, InvestmentRecord,
-        InvestmentTransactionRecord, LoanRecord, Request, Session, Warning, Window,
+        InvestmentTransactionRecord, LoanRecord, RETRY_AT, Request, Session, Warning, Window,
     },
     db::merge,
     error::{Error, Result},
@@ -99,14 +100,35 @@ pub async fn collect(
         }
         _ => Ok(Vec::new()),
     };
-    let failure = match request.map(|windows| Request { product, windows }) {
+    let admitted = match request.map(|windows| Request { product, windows }) {
         Ok(request) => {
-            let stream = connector.collect(call.clone(), session, request);
+            quota::admit(app, connector.descriptor(), execution, call.now(), request).await?
+        }
+        Err(warning) => Admitted::refused(warning),
+    };
+    let failure = match admitted {
+        Admitted::Call {
+            request,
+            granted,
+            warnings,
+        } => {
+            staging.warnings.extend(warnings);
+            let call = Call {
+                granted,
+                ..call.clone()
+            };
+            let stream = connector.collect(call, session, request);
             staging.drain(stream).await?
         }
-        Err(warning) => {
-            staging.warnings.push(warning.clone());
-            Some(Failure::new(ExecutionStatus::Error, warning.message))
+        Admitted::Refused { warning, failure } => {
+            staging.warnings.push(warning);
+            Some(failure)
+        }
+        Admitted::Fresh => {
+            return Ok(Collected {
+                next: next(execution, product, None)?,
+                notes: Notes::default(),
+            });
         }
     };
     if failure.is_some() {
@@ -120,7 +142,7 @@ pub async fn collect(
         failure: failure.clone(),
         warnings: staging.warnings,
     };
-    let next = next(execution, &step)?;
+    let next = next(execution, product, Some(&step))?;
     Ok(Collected {
         next,
         notes: Notes {
@@ -131,22 +153,26 @@ pub async fn collect(
     })
 }
 
-/// Where a run goes after a step.
-fn next(execution: &execution::Model, step: &Step) -> Result<Result<Signal, Failure>> {
-    if let Some(failure) = &step.failure
+/// Where a run goes after a step of a product, or without one.
+fn next(
+    execution: &execution::Model,
+    product: Product,
+    step: Option<&Step>,
+) -> Result<Result<Signal, Failure>> {
+    if let Some(failure) = step.and_then(|step| step.failure.as_ref())
         && state::status(failure.code) == ItemStatus::LoginError
     {
         return Ok(Err(failure.clone()));
     }
     let following = products(execution)
         .into_iter()
-        .filter(|product| state::order(*product) > state::order(step.product))
-        .find(|product| state::collecting(*product).is_some());
-    if let Some(product) = following {
-        return Ok(Ok(Signal::Collecting(product)));
+        .filter(|following| state::order(*following) > state::order(product))
+        .find(|following| state::collecting(*following).is_some());
+    if let Some(following) = following {
+        return Ok(Ok(Signal::Collecting(following)));
     }
     let mut steps = record::steps(execution)?;
-    steps.push(step.clone());
+    steps.extend(step.cloned());
     let failures: Vec<&Failure> = steps
         .iter()
         .filter_map(|step| step.failure.as_ref())
@@ -159,10 +185,14 @@ fn next(execution: &execution::Model, step: &Step) -> Result<Result<Signal, Fail
             } else {
                 ExecutionStatus::Error
             };
-            Err(Failure {
+            let mut failure = Failure {
                 code,
                 ..(*first).clone()
-            })
+            };
+            if !quota::lasts(&steps) {
+                failure.attributes.remove(RETRY_AT);
+            }
+            Err(failure)
         }
         _ => Ok(Signal::MergeStarted),
     })

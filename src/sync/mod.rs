@@ -6,6 +6,8 @@
 
 mod claim;
 mod collect;
+mod login;
+mod quota;
 mod record;
 mod run;
 mod store;

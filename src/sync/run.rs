@@ -17,7 +17,7 @@ use sea_orm::{ColumnTrait as _, QueryFilter as _};
 use tracing::Instrument as _;
 
 use super::{
-    collect,
+    collect, login,
     record::{self, Notes},
     store,
 };
@@ -237,6 +237,7 @@ async fn call(
         memory: Memory::of(memory),
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
         laboratory: laboratory::of_run(app, form, execution).await?,
+        granted: None,
     })
 }
 
@@ -288,6 +289,9 @@ async fn log_in(
             guarded(async move { connector.poll(&call, &session).await }).await
         }
         _ => {
+            if let Some(refused) = login::count(app, connector.descriptor(), execution).await? {
+                return Ok(Err(refused));
+            }
             let mut credentials = match &item.credentials {
                 Some(envelope) => {
                     let opened = app

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use entity::kind::{
-    AccountSubtype, AccountType, ExecutionStatus, Product, TransactionStatus, TransactionType,
+    AccountSubtype, AccountType, ExecutionStatus, Product, RegulatedCall, TransactionStatus,
+    TransactionType,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
@@ -48,6 +49,10 @@ pub struct Bank {
     pub complete: bool,
     /// Fails the collection of this product.
     pub failing: Option<Product>,
+    /// Refuses every login with this.
+    pub refuses: Option<ExecutionStatus>,
+    /// Never answers a login.
+    pub hangs: bool,
     /// Panics in login.
     pub panics: bool,
     /// Logins so far.
@@ -56,6 +61,8 @@ pub struct Bank {
     pub windows: Vec<Window>,
     /// Products that were asked for.
     pub products: Vec<Product>,
+    /// The regulated calls that were allowed for each.
+    pub granted: Vec<Option<Vec<RegulatedCall>>>,
 }
 
 /// The connector, number 7000.
@@ -145,11 +152,18 @@ impl Connector for Scripted {
     }
 
     async fn login(&self, _: &Call, _: &Credentials) -> Result<Login, Failure> {
-        let mut bank = self.bank.lock().expect("a bank");
-        bank.logins += 1;
-        let panics = bank.panics;
-        drop(bank);
+        let (panics, hangs, refuses) = {
+            let mut bank = self.bank.lock().expect("a bank");
+            bank.logins += 1;
+            (bank.panics, bank.hangs, bank.refuses)
+        };
         assert!(!panics, "the scripted bank panics");
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        if let Some(code) = refuses {
+            return Err(Failure::new(code, "refused"));
+        }
         Ok(Login::Connected(Session(Zeroizing::new(b"in".to_vec()))))
     }
 
@@ -169,12 +183,13 @@ impl Connector for Scripted {
 
     fn collect(
         &self,
-        _: Call,
+        call: Call,
         _: Session,
         request: Request,
     ) -> BoxStream<'static, Result<Batch, Failure>> {
         let mut bank = self.bank.lock().expect("a bank");
         bank.products.push(request.product);
+        bank.granted.push(call.granted);
         bank.windows
             .extend(request.windows.iter().map(|(_, window)| *window));
         if bank.failing == Some(request.product) {

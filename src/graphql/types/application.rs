@@ -1,6 +1,7 @@
 //! Applications and tokens.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use entity::parameters_key;
 
 use super::super::{
     ContextExt as _,
@@ -9,6 +10,7 @@ use super::super::{
 use crate::{
     auth::{
         KnownApplication, Principal,
+        parameters_key::{self as keys, ALGORITHM},
         token::{ConnectTokenRequest, Issued},
     },
     error::Error,
@@ -147,6 +149,7 @@ pub enum ViewerKind {
 
 /// A customer of this Ponte: owns Items, webhooks and everything else.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct Application {
     /// Identity, also the `clientId`.
     id: ID,
@@ -161,6 +164,36 @@ pub struct Application {
     /// The public half of the key that signs deliveries to the `webhookUrl` of Items beside the webhook secret (`v1a`, ed25519): `whpk_…`, as Standard Webhooks describes. Null for
     /// a moment after an upgrade from a version without.
     webhook_public_key: Option<String>,
+}
+
+#[ComplexObject]
+impl Application {
+    /// The key to encrypt parameters with before they are sent as `encryptedParameters`. It can change: read it right before.
+    async fn parameters_key(&self, ctx: &Context<'_>) -> Result<ParametersKey> {
+        let (app, owner) = (ctx.app(), ctx.principal()?.application);
+        Ok(keys::current(app, owner).await?.into())
+    }
+}
+
+/// A public key to encrypt parameters with.
+#[derive(SimpleObject)]
+pub struct ParametersKey {
+    /// Which key it is; may stand before the ciphertext, with a dot between.
+    key_id: ID,
+    /// `RSA-OAEP-256`: RSA-OAEP with SHA-256 as digest and in MGF1, no label. In WebCrypto `{ name: "RSA-OAEP", hash: "SHA-256" }`.
+    algorithm: &'static str,
+    /// The key, SubjectPublicKeyInfo in PEM. RSA of 3072 bits, so what is encrypted may be 318 bytes long.
+    public_key_pem: String,
+}
+
+impl From<parameters_key::Model> for ParametersKey {
+    fn from(row: parameters_key::Model) -> Self {
+        Self {
+            key_id: row.id.into(),
+            algorithm: ALGORITHM,
+            public_key_pem: row.public_key,
+        }
+    }
 }
 
 impl From<KnownApplication> for Application {

@@ -166,6 +166,8 @@ pub enum AuditAction {
     ApplicationSecretRotated,
     /// The operator gave your application new keys that sign deliveries to the `webhookUrl` of Items.
     ApplicationWebhookSecretRotated,
+    /// The operator gave your application a new key for encrypted parameters.
+    ApplicationParametersKeyRotated,
     /// The operator changed the interval of your automatic runs.
     ApplicationUpdated,
     /// The operator disabled your application.

@@ -30,8 +30,10 @@ fn products(inputs: Option<Vec<ProductType>>) -> Option<Vec<kind::Product>> {
 pub struct CreateItemInput {
     /// What to connect through.
     connector_id: ID,
-    /// The values of the connector's form.
+    /// The values of the connector's form; empty when `encryptedParameters` is given.
     parameters: Vec<ParameterInput>,
+    /// The values of the connector's form as the browser encrypted them, in place of `parameters`: base64 (RFC 4648, padded) of RSA-OAEP with SHA-256 as digest and in MGF1, under `Application.parametersKey`, over a JSON object from name to value, at most 318 bytes of it. The key's `keyId` and a dot may stand before. Both at once, and whatever does not open, is INVALID_INPUT.
+    encrypted_parameters: Option<String>,
     /// What to collect; all that the connector offers when left out.
     products: Option<Vec<ProductType>>,
     /// Your name for the user. 1 to 256 characters. A connect token brings it: leave it out there.
@@ -51,6 +53,7 @@ impl From<CreateItemInput> for NewItem {
         Self {
             connector_id: input.connector_id.0,
             parameters: parameters(input.parameters),
+            encrypted_parameters: input.encrypted_parameters,
             products: products(input.products),
             client_user_id: input.client_user_id,
             webhook_url: input.webhook_url,
@@ -68,6 +71,8 @@ pub struct UpdateItemInput {
     pub item_id: ID,
     /// New values, merged over the stored ones. Left out or null: the stored ones are used.
     parameters: Option<Vec<ParameterInput>>,
+    /// New values as the browser encrypted them, in place of `parameters`: see `CreateItemInput.encryptedParameters`.
+    encrypted_parameters: Option<String>,
     /// What to collect from now on. Left out or null: unchanged, since an Item always collects something.
     products: Option<Vec<ProductType>>,
     /// Your name for the user. Left out: unchanged. Null: cleared.
@@ -80,6 +85,7 @@ impl From<UpdateItemInput> for ItemUpdate {
     fn from(input: UpdateItemInput) -> Self {
         Self {
             parameters: parameters(input.parameters.unwrap_or_default()),
+            encrypted_parameters: input.encrypted_parameters,
             products: products(input.products),
             client_user_id: change(input.client_user_id),
             webhook_url: change(input.webhook_url),

@@ -23,6 +23,7 @@ use super::{
     investment::{self, InvestmentConnection, InvestmentType},
     loan::{self, LoanConnection, LoanKind},
     product::ProductType,
+    quota::Quota,
     summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
     transaction::{self, TransactionConnection, TransactionFilter},
     transaction_order::TransactionOrder,
@@ -162,7 +163,9 @@ impl Item {
         let application = app.applications.find(self.0.application_id);
         let (form, now) = (connector.descriptor(), app.clock.now());
         let offline = app.health.offline(form.id, self.0.application_id);
-        let standing = auto_sync::judge(application.as_ref(), form, &self.0, offline, now);
+        let logins = app.config.login_attempts_per_day;
+        let application = application.as_ref();
+        let standing = auto_sync::judge(application, form, &self.0, offline, logins, now);
         Ok(AutoSync::new(standing, &self.0))
     }
 
@@ -170,7 +173,8 @@ impl Item {
     async fn can_update(&self, ctx: &Context<'_>) -> Result<UpdatePermission> {
         let app = ctx.app();
         let connector = connector_of(app, &self.0)?;
-        let permission = permission::ask(connector.descriptor(), &self.0, app.clock.now());
+        let (form, now) = (connector.descriptor(), app.clock.now());
+        let permission = permission::ask(form, &self.0, app.config.login_attempts_per_day, now);
         Ok(permission.into())
     }
 
@@ -346,6 +350,18 @@ impl Item {
         let slice = arguments.slice(List::Executions, crate::graphql::MOST_ROWS)?;
         let page = loader::executions_of(ctx, self.0.id, slice).await?;
         Ok(ExecutionConnection::new(page))
+    }
+
+    /// What its regulated institution may be asked in this month and has been, for its products; empty where nothing is regulated. A product whose calls are used up fails with a warning (TXN_003, TXN_006, INV_004,
+    /// 423) and keeps what is stored. FORBIDDEN to connect tokens.
+    async fn quotas(&self, ctx: &Context<'_>) -> Result<Vec<Quota>> {
+        ctx.principal()?.require_api_key("read quotas")?;
+        if self.0.person_digest.is_none() {
+            return Ok(Vec::new());
+        }
+        let used = loader::quotas(ctx, self.0.id).await?;
+        let quotas = items::quota::of(&self.0, &used, ctx.app().clock.now());
+        Ok(quotas.into_iter().map(Into::into).collect())
     }
 
     /// What was or will be sent about it, to webhooks and to its own `webhookUrl`, newest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.
@@ -554,7 +570,7 @@ pub struct ItemError {
     pub message: String,
     /// The institution's own words; null when it gave none.
     pub provider_message: Option<String>,
-    /// More about it, by name, such as `remainingSeconds` when an approval is awaited; mostly empty.
+    /// More about it, by name, such as `remainingSeconds` when an approval is awaited, or `retryAt` when a limit is used up until then; mostly empty.
     pub attributes: Vec<Attribute>,
 }
 
@@ -584,7 +600,7 @@ fn attributes(stored: Option<&Value>) -> Vec<Attribute> {
 pub struct ProductStatus {
     /// Which product.
     product: ProductType,
-    /// Whether the last run updated it. It can be true with warnings, when some of it was left out.
+    /// Whether the last run updated it. It can be true with warnings, when some of it was left out, and false without, when a regulated institution may not be asked again so soon (see `Item.quotas`).
     is_updated: bool,
     /// When it was last updated, also by an earlier run; null when it never was.
     last_updated_at: Option<DateTime>,
@@ -654,7 +670,7 @@ pub struct UserAction {
 pub struct AutoSync {
     /// Where it stands.
     state: AutoSyncState,
-    /// Why it is not simply SCHEDULED, and what to do, in English; null when it is.
+    /// Why it is not simply SCHEDULED, or why the next run waits for longer than the interval, and what to do, in English; null when there is nothing to say.
     reason: Option<String>,
     /// Hours between two runs; null when there are none, or when they are not whole hours apart.
     interval_hours: Option<i32>,

@@ -26,6 +26,7 @@ pub mod node;
 pub mod payment;
 pub mod product;
 pub mod purchase;
+pub mod quota;
 pub mod sending;
 pub mod summary;
 pub mod transaction;

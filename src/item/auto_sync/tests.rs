@@ -22,7 +22,7 @@ fn application(environment: Environment, hours: Option<i32>) -> KnownApplication
     }
 }
 
-fn form() -> Descriptor {
+pub fn form() -> Descriptor {
     Descriptor {
         id: 1,
         name: "Bank",
@@ -48,7 +48,7 @@ fn form() -> Descriptor {
 }
 
 /// An Item that was updated an hour ago.
-fn updated() -> item::Model {
+pub fn updated() -> item::Model {
     let ended = NOW.minus(Duration::from_hours(1));
     item::Model {
         id: Uuid::nil(),
@@ -75,6 +75,10 @@ fn updated() -> item::Model {
         user_action_expires_at: None,
         status_detail: json!({}),
         failed_logins: 0,
+        logins_since: None,
+        logins: 0,
+        person_digest: None,
+        calls_at: None,
         failed_runs: 0,
         last_ended_at: Some(ended),
         last_updated_at: Some(ended),
@@ -180,7 +184,7 @@ fn every_standing_has_its_time_and_its_reason() {
         ("a disabled application", &disabled, &plain, updated(), State::NotAvailable, None),
     ];
     for (name, application, form, item, state, next_at) in cases {
-        let standing = judge(Some(application), form, &item, false, NOW);
+        let standing = judge(Some(application), form, &item, false, Some(3), NOW);
         assert_eq!(
             (standing.state, standing.next_at),
             (state, next_at),
@@ -189,6 +193,50 @@ fn every_standing_has_its_time_and_its_reason() {
         assert_eq!(
             standing.reason.is_none(),
             state == State::Scheduled,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_next_run_waits_for_whatever_is_used_up() {
+    let eight_hourly = application(Environment::Production, Some(8));
+    let midnight = NOW.plus(Duration::from_hours(12));
+    let used_up = |item| item::Model {
+        logins_since: Some(midnight.minus(DAY)),
+        logins: 3,
+        ..item
+    };
+    let asks = |until: Timestamp| item::Model {
+        error_message: Some("Used up.".to_owned()),
+        error_attributes: Some(json!({ RETRY_AT: until.to_string() })),
+        ..failed(ExecutionStatus::Error)
+    };
+    let logins = Some(
+        "this day's logins are used up, so that the institution locks nobody out; the next run comes when the next day begins in UTC",
+    );
+    let hourly = "the last run failed with ERROR; it is repeated hourly, 0 of 5 times so far";
+    let (soon, late) = (NOW.plus(Duration::from_mins(1)), midnight.plus(DAY));
+    let after_failure = NOW.plus(Duration::from_mins(50));
+    let yesterday = item::Model {
+        logins_since: Some(midnight.minus(DAY).minus(DAY)),
+        ..used_up(updated())
+    };
+    #[rustfmt::skip]
+    let cases = [
+        ("after a success", used_up(updated()), State::Scheduled, midnight, logins),
+        ("after a failure", used_up(failed(ExecutionStatus::Error)), State::Retrying, midnight, logins),
+        ("used up yesterday", yesterday, State::Scheduled, NOW.plus(Duration::from_hours(7)), None),
+        ("what a failure asks for", asks(late), State::Retrying, late, Some("Used up.")),
+        ("the later of two", used_up(asks(late)), State::Retrying, late, Some("Used up.")),
+        ("the other of two", used_up(asks(soon)), State::Retrying, midnight, logins),
+        ("what comes before", asks(soon), State::Retrying, after_failure, Some(hourly)),
+    ];
+    for (name, item, state, next, reason) in cases {
+        let standing = judge(Some(&eight_hourly), &form(), &item, false, Some(3), NOW);
+        assert_eq!(
+            (standing.state, standing.next_at, standing.reason.as_deref()),
+            (state, Some(next), reason),
             "{name}"
         );
     }

@@ -58,6 +58,7 @@ fn call_on(day: NaiveDate) -> Call {
         memory: Memory::default(),
         oauth: None,
         laboratory: Laboratory::default(),
+        granted: None,
     }
 }
 
