@@ -111,7 +111,7 @@ async fn a_run_tells_every_entity_that_it_makes_before_what_hangs_from_it() {
         }
         let listed = test
             .data(
-                "query($id: ID!) { item(id: $id) { id identity { id } consents { nodes { id } } accounts { nodes { id } } transactions(first: 500) { totalCount nodes { id } } } }",
+                "query($id: ID!) { item(id: $id) { id identity { id } consents { nodes { id } } accounts { nodes { id bills { nodes { id } } } } transactions(first: 500) { totalCount nodes { id } } } }",
                 json!({ "id": item }),
             )
             .await;

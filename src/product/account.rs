@@ -125,7 +125,8 @@ impl<'a> Known<'a> {
     ///
     /// A key that is unknown can be another name of an account that is known: an institution's keys may follow from the
     /// login. It is taken for the one account that the run does not show under its own key and that has the same
-    /// traits. Files name accounts by their numbers, and those of two banks may be the same.
+    /// traits, unless the run shows several with those. Files name accounts by their numbers, and those of two banks may
+    /// be the same.
     pub fn among(stored: &'a [account::Model], staged: &[Staged], source: SourceKind) -> Self {
         let mut known: HashMap<String, &account::Model> = HashMap::with_capacity(staged.len());
         let mut fresh: Vec<&AccountRecord> = Vec::new();
@@ -145,7 +146,7 @@ impl<'a> Known<'a> {
             unseen.entry(stored_traits(row)).or_default().push(row);
         }
         let mut named: HashMap<Traits<'_>, usize> = HashMap::new();
-        for record in &fresh {
+        for Staged { record, .. } in staged {
             *named.entry(traits(record)).or_default() += 1;
         }
         for record in fresh {

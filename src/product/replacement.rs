@@ -188,7 +188,7 @@ mod tests {
             Some(100)
         );
         assert_eq!(it("2026-03-12", -1_000, "mercado extra"), Some(90));
-        assert_eq!(it("2026-03-10", -1_000, "mercado x y z"), None);
+        assert_eq!(it("2026-03-10", -1_000, "mercado do bairro"), None);
         assert_eq!(it("2026-03-14", -1_000, "mercado extra"), None);
         assert_eq!(
             it("2026-03-10", -1_015, "mercado extra sao paulo"),

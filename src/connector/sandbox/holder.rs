@@ -372,7 +372,7 @@ pub(super) fn isin(code: &str) -> String {
 }
 
 /// A CPF of nine digits with its two check digits, as people write it.
-fn cpf(base: i64) -> String {
+pub(super) fn cpf(base: i64) -> String {
     let mut digits: Vec<i64> = format!("{base:09}")
         .bytes()
         .map(|b| i64::from(b - b'0'))

@@ -19,7 +19,7 @@ mod persona;
 mod positions;
 mod question;
 mod shops;
-mod tax_number;
+mod slip;
 #[cfg(test)]
 mod tests;
 

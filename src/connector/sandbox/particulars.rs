@@ -4,8 +4,9 @@ use chrono::{Days, Months, NaiveDate};
 
 use super::{
     dice::{Dice, Seed},
+    holder,
     ledger::{self, Book, Row},
-    shops, tax_number,
+    shops, slip,
 };
 use crate::{
     connector::{
@@ -194,7 +195,7 @@ impl Movement<'_> {
         };
         let factor = 1_000 + (due - from).num_days();
         let bank = receiver.routing_number.as_deref().unwrap_or("001");
-        let (barcode, line) = tax_number::slip(bank, factor, base, dice.between(0, i64::MAX));
+        let (barcode, line) = slip::numbers(bank, factor, base, dice.between(0, i64::MAX));
         let none = Some(Amount::from_cents(0));
         BoletoRecord {
             digitable_line: Some(line),
@@ -248,9 +249,9 @@ fn other(name: &str, company: bool) -> ParticipantRecord {
         (sum * 31 + i64::from(byte)) % 90_000_000
     });
     let (kind, document) = if company {
-        ("CNPJ", tax_number::cnpj(number * 10_000 + 1))
+        ("CNPJ", holder::cnpj(number))
     } else {
-        ("CPF", tax_number::cpf(number * 10 + 3))
+        ("CPF", holder::cpf(number * 10 + 3))
     };
     let banks = BANKS.get(1..).unwrap_or(&BANKS);
     let place = usize::try_from(number).unwrap_or(0) % banks.len();

@@ -1,6 +1,6 @@
 //! Whom the made-up users buy from: found by a word of a movement's text. Made up as well, but for their names.
 
-use super::tax_number;
+use super::holder;
 use crate::connector::MerchantRecord;
 
 /// A merchant.
@@ -10,7 +10,7 @@ pub(super) struct Shop {
     word: &'static str,
     name: &'static str,
     business_name: &'static str,
-    /// Twelve digits of its tax number, without the two that check them.
+    /// The first eight digits of its tax number.
     cnpj: i64,
     cnae: &'static str,
     category: &'static str,
@@ -29,7 +29,7 @@ impl Shop {
         MerchantRecord {
             name: Some(self.name.to_owned()),
             business_name: Some(self.business_name.to_owned()),
-            cnpj: Some(tax_number::cnpj(self.cnpj)),
+            cnpj: Some(holder::cnpj(self.cnpj)),
             cnae: Some(self.cnae.to_owned()),
             category: Some(self.category.to_owned()),
         }
@@ -63,115 +63,105 @@ const SHOPS: [Shop; 19] = [
     shop(
         "SUPERMERCADO EXTRA",
         ("Extra", "Extra Supermercados Ltda"),
-        102_003_000_001,
+        10_200_300,
         GROCERIES,
     ),
     shop(
         "PAO DE ACUCAR",
         ("Pão de Açúcar", "Pão de Açúcar Comércio S.A."),
-        203_004_000_007,
+        20_300_400,
         GROCERIES,
     ),
     shop(
         "CARREFOUR",
         ("Carrefour", "Carrefour Comércio Ltda"),
-        304_005_000_012,
+        30_400_500,
         GROCERIES,
     ),
     shop(
         "PADARIA BELA VISTA",
         ("Padaria Bela Vista", "Padaria Bela Vista Ltda"),
-        112_103_100_001,
+        11_210_310,
         ("1091102", "Padarias", "5462"),
     ),
     shop(
         "FARMACIA SAO JOAO",
         ("São João", "Farmácia São João Ltda"),
-        122_203_200_003,
+        12_220_320,
         PHARMACY,
     ),
     shop(
         "DROGA RAIA",
         ("Droga Raia", "Raia Drogarias S.A."),
-        132_303_300_143,
+        13_230_330,
         PHARMACY,
     ),
     shop(
         "POSTO SHELL",
         ("Posto Shell", "Posto Marginal Ltda"),
-        142_403_400_001,
+        14_240_340,
         FUEL,
     ),
     shop(
         "POSTO IPIRANGA",
         ("Posto Ipiranga", "Auto Posto Central Ltda"),
-        152_503_500_001,
+        15_250_350,
         FUEL,
     ),
-    shop(
-        "UBER",
-        ("Uber", "Uber Tecnologia Ltda"),
-        162_603_600_001,
-        RIDES,
-    ),
-    shop(
-        "99 APP",
-        ("99", "99 Tecnologia Ltda"),
-        172_703_700_001,
-        RIDES,
-    ),
+    shop("UBER", ("Uber", "Uber Tecnologia Ltda"), 16_260_360, RIDES),
+    shop("99 APP", ("99", "99 Tecnologia Ltda"), 17_270_370, RIDES),
     shop(
         "IFOOD",
         ("iFood", "iFood Agência de Restaurantes S.A."),
-        182_803_800_001,
+        18_280_380,
         ("5611201", "Restaurantes", "5812"),
     ),
     shop(
         "AMAZON BR",
         ("Amazon", "Amazon Serviços de Varejo Ltda"),
-        192_903_900_001,
+        19_290_390,
         GOODS,
     ),
     shop(
         "MERCADOLIVRE",
         ("Mercado Livre", "Mercado Livre Atividades Ltda"),
-        213_104_100_001,
+        21_310_410,
         GOODS,
     ),
     shop(
         "MAGAZINE LUIZA",
         ("Magazine Luiza", "Magazine Luiza S.A."),
-        223_204_200_001,
+        22_320_420,
         GOODS,
     ),
     shop(
         "CASAS BAHIA",
         ("Casas Bahia", "Casas Bahia Comércio S.A."),
-        233_304_300_001,
+        23_330_430,
         GOODS,
     ),
     shop(
         "FAST SHOP",
         ("Fast Shop", "Fast Shop S.A."),
-        243_404_400_001,
+        24_340_440,
         GOODS,
     ),
     shop(
         "NETFLIX",
         ("Netflix", "Netflix Entretenimento Ltda"),
-        253_504_500_001,
+        25_350_450,
         ("5911199", "Streaming", "4899"),
     ),
     shop(
         "CINEMARK",
         ("Cinemark", "Cinemark Cinemas S.A."),
-        263_604_600_017,
+        26_360_460,
         ("5914600", "Cinemas", "7832"),
     ),
     shop(
         "APPLE.COM",
         ("Apple", "Apple Serviços Ltda"),
-        273_704_700_001,
+        27_370_470,
         ("6203100", "Software", "5818"),
     ),
 ];
