@@ -225,6 +225,10 @@ pub fn classify(
     }
     let (category, source) = match (own, said, found) {
         (true, _, _) => (between_own(record, &text), CategorySource::Classifier),
+        // Within what the institution says, the classifier may know better.
+        (false, Some(said), Some(found)) if found.lies_in(said) => {
+            (found, CategorySource::Classifier)
+        }
         (false, Some(category), _) => (category, CategorySource::Institution),
         (false, None, Some(category)) => (category, CategorySource::Classifier),
         (false, None, None) => return None,

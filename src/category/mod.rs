@@ -57,6 +57,11 @@ impl Category {
         find(&format!("{:0<8}", &stem[..above]))
     }
 
+    /// Whether it belongs to another one, at any level below that.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        self.id != other.id && self.id.starts_with(other.stem())
+    }
+
     /// What belongs to it, one level below.
     pub fn children(&self) -> impl Iterator<Item = &'static Category> {
         let level = self.stem().len() + 2;

@@ -370,7 +370,7 @@ impl Row for Movement {
     }
 
     fn key(&self) -> Key {
-        Key::Day(self.posted_on, self.id)
+        self.order.key(self)
     }
 }
 

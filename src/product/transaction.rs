@@ -12,7 +12,7 @@ use std::{
 use chrono::NaiveDate;
 use entity::{
     account, execution, item,
-    kind::{EntityKind, EventType, TransactionStatus},
+    kind::{EntityKind, EventType, TransactionStatus, TriggeredBy},
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
@@ -34,7 +34,7 @@ use crate::{
     connector::{Coverage, PaymentOf, SourceKind, TransactionRecord, Warning},
     db::{
         self,
-        merge::{self, Fresh, Gone, Owner, Side, Updated},
+        merge::{self, Fresh, Gone, Inserted, Owner, Side, Updated},
         replacement::{self as kept, Replaced},
     },
     error::Result,
@@ -365,44 +365,71 @@ pub async fn merge(
         deleted: gone.len() as u64,
         unchanged: staged.saturating_sub(inserted.count + changed),
     };
-    let by = Some(execution.triggered_by);
-    let mut events = Vec::new();
-    if inserted.count > 0 {
-        events.push(
-            Draft::new(EventType::TransactionsCreated, by)
-                .of_account(row.id)
-                .carrying(&RowsInserted {
-                    account_id: row.id,
-                    transactions_count: inserted.count,
-                    transactions_min_date: inserted.earliest,
-                    transactions_created_at_from: now.to_string(),
-                }),
-        );
+    let done = Changes {
+        by: execution.triggered_by,
+        account: row.id,
+        inserted,
+        updated: &updated,
+        gone: &gone,
+        replaced: &replaced,
+        now,
+    };
+    Ok(Merged::Done(done.events(), counts))
+}
+
+/// What a merge did to an account's rows.
+struct Changes<'a> {
+    by: TriggeredBy,
+    account: Uuid,
+    inserted: Inserted,
+    updated: &'a [Updated],
+    gone: &'a [Uuid],
+    replaced: &'a HashMap<Uuid, Replaced>,
+    now: Timestamp,
+}
+
+impl Changes<'_> {
+    /// The events that this amounts to, in order.
+    fn events(&self) -> Vec<Draft> {
+        let by = Some(self.by);
+        let mut events = Vec::new();
+        if self.inserted.count > 0 {
+            events.push(
+                Draft::new(EventType::TransactionsCreated, by)
+                    .of_account(self.account)
+                    .carrying(&RowsInserted {
+                        account_id: self.account,
+                        transactions_count: self.inserted.count,
+                        transactions_min_date: self.inserted.earliest,
+                        transactions_created_at_from: self.now.to_string(),
+                    }),
+            );
+        }
+        events.extend(self.updated.chunks(EVENT_IDS).map(|rows| {
+            let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+            let told = |it: &Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
+            Draft::new(EventType::TransactionsUpdated, by)
+                .of_account(self.account)
+                .carrying(&RowsChanged {
+                    account_id: self.account,
+                    transaction_ids: ids.into(),
+                })
+                .telling(rows.iter().map(told))
+        }));
+        events.extend(self.gone.chunks(EVENT_IDS).map(|ids| {
+            let replacements = ids.iter().filter_map(|id| self.replaced.get(id));
+            let told = |id: &Uuid| Told::deleted(EntityKind::Transaction, *id);
+            Draft::new(EventType::TransactionsDeleted, by)
+                .of_account(self.account)
+                .carrying(&RowsDeleted {
+                    account_id: self.account,
+                    transaction_ids: ids.into(),
+                    replacements: replacements.map(Replacement::from).collect(),
+                })
+                .telling(ids.iter().map(told))
+        }));
+        events
     }
-    events.extend(updated.chunks(EVENT_IDS).map(|rows| {
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let told = |it: &Updated| Told::updated(EntityKind::Transaction, it.id, &it.fields);
-        Draft::new(EventType::TransactionsUpdated, by)
-            .of_account(row.id)
-            .carrying(&RowsChanged {
-                account_id: row.id,
-                transaction_ids: ids.into(),
-            })
-            .telling(rows.iter().map(told))
-    }));
-    events.extend(gone.chunks(EVENT_IDS).map(|ids| {
-        let replacements = ids.iter().filter_map(|id| replaced.get(id));
-        let told = |id: &Uuid| Told::deleted(EntityKind::Transaction, *id);
-        Draft::new(EventType::TransactionsDeleted, by)
-            .of_account(row.id)
-            .carrying(&RowsDeleted {
-                account_id: row.id,
-                transaction_ids: ids.into(),
-                replacements: replacements.map(Replacement::from).collect(),
-            })
-            .telling(ids.iter().map(told))
-    }));
-    Ok(Merged::Done(events, counts))
 }
 
 /// Appends the events of a merge. Which rows are new is told in the database, where they are.

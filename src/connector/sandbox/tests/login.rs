@@ -274,7 +274,9 @@ fn the_built_in_sandboxes_are_listed_and_their_forms_accept_their_magic_values()
     let ids: Vec<_> = sandboxes.iter().map(|form| form.id).collect();
     assert_eq!(
         ids,
-        [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18, 19, 20]
+        [
+            0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 16, 17, 18, 19, 20, 200, 600
+        ]
     );
     let asking: Vec<_> = sandboxes.iter().filter(|form| form.has_mfa).collect();
     let asking: Vec<_> = asking.iter().map(|form| form.id).collect();
@@ -287,6 +289,7 @@ fn the_built_in_sandboxes_are_listed_and_their_forms_accept_their_magic_values()
                 "token" => "123456",
                 "accountType" => "joint",
                 "cooperative" => "0102",
+                "cpf" => "761.092.776-73",
                 "certificate" => "01936b6e-7d70-7c3e-9f56-0d5d0a7c1a11",
                 other => panic!("{other}"),
             };
