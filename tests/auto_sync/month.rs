@@ -368,7 +368,7 @@ impl Month {
         // Few with everything: the schedule does not depend on it, how long the month takes does.
         let products = match number {
             _ if scripted => json!(["ACCOUNTS"]),
-            0..4 => Value::Null,
+            0..2 => Value::Null,
             _ if kind.user == "user-ok-account-error" => json!(["ACCOUNTS", "CREDIT_CARDS"]),
             _ => json!(["ACCOUNTS"]),
         };
