@@ -43,3 +43,4 @@ mod upgrade;
 mod vault;
 mod webhook;
 mod whole;
+mod window;
