@@ -34,6 +34,7 @@ mod quota;
 mod replacements;
 mod rows;
 mod schema;
+mod sequences;
 mod storm;
 mod summary;
 mod support;

@@ -50,9 +50,14 @@ struct Whole {
 impl Whole {
     /// An Item of a bank that shows this, collected once.
     async fn over(engine: Engine, show: impl FnOnce(&mut Bank)) -> Self {
+        Self::through(engine, false, show).await
+    }
+
+    /// The same, through the regulated interface or not: that allows most calls once in a while only.
+    async fn through(engine: Engine, regulated: bool, show: impl FnOnce(&mut Bank)) -> Self {
         let (connector, bank) = scripted_as(|form| {
             form.products = PRODUCTS.to_vec();
-            form.is_open_finance = true;
+            form.is_open_finance = regulated;
         });
         let test = TestApp::start_over(engine, &[], Registry::new([connector])).await;
         show(&mut bank.lock().expect("a bank"));
@@ -646,7 +651,7 @@ async fn a_holder_is_shown_in_full_and_told_field_by_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consent_through_open_finance_names_what_it_allows() {
     for engine in ENGINES {
-        let it = Whole::over(engine, |_| {}).await;
+        let it = Whole::through(engine, true, |_| {}).await;
         let consents = "consents { nodes { id products openFinancePermissionsGranted openFinancePermissionsGrantedRaw revokedAt } }";
         let data = it.shown(consents).await;
         let codes = json!([

@@ -295,7 +295,7 @@ async fn a_quarter_of_days_ponte_has_what_the_bank_has() {
                     quarter.decided.insert(by.to_owned(), category);
                 }
             }
-            if quarter.ahead % 3 == 0 {
+            if quarter.ahead.is_multiple_of(3) {
                 quarter.decide().await;
             }
         }

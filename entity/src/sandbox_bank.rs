@@ -2,10 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::{
-    kind::{ExecutionStatus, Product},
-    time::Timestamp,
-};
+use crate::kind::{ExecutionStatus, Product};
 
 /// A row of `sandbox_bank`. An Item whose bank is as it was made has none.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -22,8 +19,8 @@ pub struct Model {
     pub fails_with: Option<ExecutionStatus>,
     /// In which product's step; while logging in when null.
     pub fails_at: Option<Product>,
-    /// When that was asked for: runs that began before do not fail.
-    pub fails_since: Option<Timestamp>,
+    /// The run that was under way when that was asked for: it does not fail.
+    pub spared_run: Option<Uuid>,
 }
 
 /// None: statements join by id where they need to.

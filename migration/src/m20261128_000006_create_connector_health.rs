@@ -76,7 +76,7 @@ fn tables() -> [TableCreateStatement; 4] {
             .col(ColumnDef::new("days_ahead").integer().not_null())
             .col(ColumnDef::new("fails_with").text())
             .col(ColumnDef::new("fails_at").text())
-            .col(ColumnDef::new("fails_since").big_integer())
+            .col(ColumnDef::new("spared_run").uuid())
             .to_owned(),
         Table::create()
             .table("sandbox_movement")

@@ -13,9 +13,11 @@ use entity::{
     sandbox_bank, sandbox_movement, transaction,
 };
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait,
-    DatabaseTransaction, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, sea_query::Expr,
+    ActiveModelTrait as _,
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    sea_query::{Expr, ExprTrait as _},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -63,14 +65,11 @@ pub async fn of_run(
         let edit: Edit = serde_json::from_value(row.body).map_err(Error::internal)?;
         Ok((row.account_key, edit))
     };
-    let asked_before = |bank: &sandbox_bank::Model| {
-        bank.fails_since
-            .is_some_and(|since| since <= execution.created_at)
-    };
+    let meant = |bank: &sandbox_bank::Model| bank.spared_run != Some(execution.id);
     Ok(Laboratory {
         days_ahead: bank.as_ref().map_or(0, days_ahead),
         fails: bank
-            .filter(asked_before)
+            .filter(meant)
             .and_then(|bank| Some((bank.fails_with?, bank.fails_at))),
         offline: app.health.offline(form.id, execution.application_id),
         edits: rows.into_iter().map(edit).collect::<Result<_>>()?,
@@ -88,9 +87,8 @@ pub async fn spent(txn: &impl ConnectionTrait, execution: &execution::Model) -> 
     sandbox_bank::Entity::update_many()
         .col_expr(C::FailsWith, Expr::value(None::<String>))
         .col_expr(C::FailsAt, Expr::value(None::<String>))
-        .col_expr(C::FailsSince, Expr::value(None::<i64>))
         .filter(C::ItemId.eq(execution.item_id))
-        .filter(C::FailsSince.lte(execution.created_at.0))
+        .filter(C::SparedRun.is_null().or(C::SparedRun.ne(execution.id)))
         .exec(txn)
         .await?;
     Ok(())
@@ -152,7 +150,7 @@ async fn bank_of(
         days_ahead: 0,
         fails_with: None,
         fails_at: None,
-        fails_since: None,
+        spared_run: None,
     });
     Ok((bank, stored))
 }
@@ -231,7 +229,8 @@ pub async fn fail_next(
         let (mut bank, stored) = bank_of(&txn, &item).await?;
         bank.fails_with = Some(code);
         bank.fails_at = at;
-        bank.fails_since = Some(owner.clock.now());
+        let under_way = super::unfinished(&txn, &item).await?;
+        bank.spared_run = under_way.map(|run| run.id);
         save_bank(&txn, bank, stored).await?;
         close(txn, &owner, &principal, item).await
     })

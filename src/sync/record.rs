@@ -284,7 +284,9 @@ pub async fn finish(
                 app.clock.now(),
             );
             upload::delete_of_run(&txn, &item, &execution).await?;
-            laboratory::spent(&txn, &execution).await?;
+            if connector_of(&app, &item)?.descriptor().is_sandbox {
+                laboratory::spent(&txn, &execution).await?;
+            }
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;
             txn.commit().await?;
             Ok(execution)

@@ -236,3 +236,98 @@ fn the_status_follows_from_the_execution() {
         );
     }
 }
+
+/// Where a run stands, as one would draw it on a napkin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Model {
+    New,
+    Ready,
+    LoggingIn,
+    Asking,
+    Acting,
+    Collecting(u8),
+    Storing,
+    Over,
+}
+
+impl Model {
+    /// Where a signal leads, if anywhere.
+    fn moved(self, signal: G) -> Option<Self> {
+        let step = |product| super::collecting(product).map(|_| super::order(product));
+        let other_failure =
+            |code| is_failure(code) && !matches!(code, S::CreateError | S::MergeError);
+        match (self, signal) {
+            (Self::New, G::Prepared)
+            | (Self::Asking | Self::Acting | Self::Over, G::UpdateRequested) => Some(Self::Ready),
+            (Self::Ready, G::LoginStarted) | (Self::Asking, G::AnswerGiven) => {
+                Some(Self::LoggingIn)
+            }
+            (Self::LoggingIn | Self::Acting, G::QuestionAsked) => Some(Self::Asking),
+            (Self::LoggingIn | Self::Acting, G::ActionDemanded | G::ApprovalDelayed) => {
+                Some(Self::Acting)
+            }
+            (Self::LoggingIn | Self::Acting, G::Collecting(product)) => {
+                step(product).map(Self::Collecting)
+            }
+            (Self::Collecting(before), G::Collecting(product)) => step(product)
+                .filter(|place| *place > before)
+                .map(Self::Collecting),
+            (Self::Collecting(_), G::MergeStarted) => Some(Self::Storing),
+            (Self::New, G::Failed(S::CreateError))
+            | (
+                Self::Storing,
+                G::Finished
+                | G::FinishedPartially
+                | G::Failed(S::MergeError | S::Error | S::UnexpectedError),
+            ) => Some(Self::Over),
+            (
+                Self::Ready | Self::LoggingIn | Self::Asking | Self::Acting | Self::Collecting(_),
+                G::Failed(code),
+            ) if other_failure(code) => Some(Self::Over),
+            _ => None,
+        }
+    }
+
+    /// What clients see of it meanwhile; they see how it ended by other means.
+    fn status(self) -> Option<ItemStatus> {
+        match self {
+            Self::New | Self::Ready | Self::LoggingIn | Self::Collecting(_) => {
+                Some(ItemStatus::Updating)
+            }
+            Self::Asking => Some(ItemStatus::WaitingUserInput),
+            Self::Acting => Some(ItemStatus::WaitingUserAction),
+            Self::Storing => Some(ItemStatus::Merging),
+            Self::Over => None,
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(5_000))]
+
+    #[test]
+    fn no_sequence_of_signals_leads_where_the_model_does_not(
+        drawn in proptest::collection::vec(0_usize..10_000, 1..60)
+    ) {
+        let all = signals();
+        let (mut state, mut model) = (S::Creating, Model::New);
+        for number in drawn {
+            // Half of the signals are such as the state allows, so that sequences get somewhere.
+            let allowed: Vec<G> = all.iter().copied().filter(|signal| next(state, *signal).is_ok()).collect();
+            let signal = if number % 2 == 0 && !allowed.is_empty() {
+                allowed[number / 2 % allowed.len()]
+            } else {
+                all[number / 2 % all.len()]
+            };
+            let (moved, expected) = (next(state, signal).ok(), model.moved(signal));
+            proptest::prop_assert_eq!(moved.is_some(), expected.is_some(), "{} {:?}", state, signal);
+            if let (Some(moved), Some(expected)) = (moved, expected) {
+                (state, model) = (moved, expected);
+                proptest::prop_assert_eq!(is_ended(state), model == Model::Over);
+                if let Some(status) = model.status() {
+                    proptest::prop_assert_eq!(super::status(state), status);
+                }
+            }
+        }
+    }
+}
