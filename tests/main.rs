@@ -13,6 +13,7 @@ mod cli;
 mod client_user;
 mod cluster;
 mod doctor;
+mod everything;
 mod executions;
 mod file;
 mod follow;
