@@ -94,7 +94,7 @@ async fn storm(url: Option<&str>) {
                 let (user, _, _) = USERS[n % USERS.len()];
                 let body = json!({
                     "query": "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }",
-                    "variables": { "input": { "connectorId": "0", "idempotencyKey": format!("item {n}"), "parameters": [
+                    "variables": { "input": { "connectorId": "2", "idempotencyKey": format!("item {n}"), "parameters": [
                         { "name": "user", "value": user }, { "name": "password", "value": "password-ok" } ] } },
                 })
                 .to_string();
@@ -317,13 +317,18 @@ fn check_log(log: &[Value], ids: &BTreeMap<String, usize>) {
             ]);
             expected.extend([
                 "TRANSACTIONS_IN_PROGRESS",
+                "INVESTMENTS_IN_PROGRESS",
+                "INVESTMENTS_TRANSACTIONS_IN_PROGRESS",
+                "PAYMENT_DATA_IN_PROGRESS",
                 "IDENTITY_IN_PROGRESS",
+                "LOANS_IN_PROGRESS",
                 "MERGING",
             ]);
+            // Savings beside what the user's name says.
             expected.extend(created(match user {
                 "user-ok-account-error" => 1,
-                "user-ok-two-checking-accounts" => 3,
-                _ => 2,
+                "user-ok-two-checking-accounts" => 4,
+                _ => 3,
             }));
             expected.extend([end, "item/created"]);
         }
