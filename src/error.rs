@@ -22,6 +22,23 @@ pub struct ParameterProblem {
     pub message: String,
 }
 
+/// Why there is no live balance of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalanceProblem {
+    /// There is none of this account, or of any at this connector.
+    InvalidRequest,
+    /// The user does not allow it, or no longer.
+    ConsentError,
+    /// The institution no longer shows the account.
+    NotFound,
+    /// The month's calls are used up.
+    OpenFinanceRateLimit,
+    /// The institution failed.
+    FetchError,
+    /// The institution cannot be reached.
+    ConnectorUnavailable,
+}
+
 /// Why an operation was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -127,6 +144,18 @@ pub enum Error {
         /// Name of the parameter that is asked for.
         expected: String,
     },
+    /// No live balance.
+    #[error("{message}")]
+    Balance {
+        /// Which code.
+        problem: BalanceProblem,
+        /// What is wrong and what to do.
+        message: String,
+        /// When to come back, where that is known.
+        retry_at: Option<Timestamp>,
+        /// The institution's own words, if any.
+        provider_message: Option<String>,
+    },
     /// An application has as many rules of categories as it may have.
     #[error("there are {most} category rules already; delete some that are no longer needed")]
     TooManyCategoryRules {
@@ -216,6 +245,14 @@ impl Error {
             Self::ItemMfaAlreadyProvided => "ITEM_MFA_ALREADY_PROVIDED",
             Self::ItemMfaExpired => "ITEM_MFA_EXPIRED",
             Self::ItemMfaParameterExpectedMismatch { .. } => "ITEM_MFA_PARAMETER_EXPECTED_MISMATCH",
+            Self::Balance { problem, .. } => match problem {
+                BalanceProblem::InvalidRequest => "BALANCE_INVALID_REQUEST",
+                BalanceProblem::ConsentError => "BALANCE_CONSENT_ERROR",
+                BalanceProblem::NotFound => "BALANCE_NOT_FOUND",
+                BalanceProblem::OpenFinanceRateLimit => "BALANCE_OPEN_FINANCE_RATE_LIMIT",
+                BalanceProblem::FetchError => "BALANCE_FETCH_ERROR",
+                BalanceProblem::ConnectorUnavailable => "BALANCE_CONNECTOR_UNAVAILABLE",
+            },
             Self::TooManyCategoryRules { .. } => "TOO_MANY_CATEGORY_RULES",
             Self::LeaseLost | Self::Internal(_) => "INTERNAL_ERROR",
         }
@@ -236,6 +273,18 @@ impl Error {
             Self::TooManyConsecutiveLoginFailures { retry_at }
             | Self::TooManyLoginAttempts { retry_at } => {
                 put("retryAt", json!(retry_at.to_string()));
+            }
+            Self::Balance {
+                retry_at,
+                provider_message,
+                ..
+            } => {
+                if let Some(at) = retry_at {
+                    put("retryAt", json!(at.to_string()));
+                }
+                if let Some(message) = provider_message {
+                    put("providerMessage", json!(message));
+                }
             }
             Self::ConnectorOffline { retry_at } => {
                 put("retryAt", json!(retry_at.map(|at| at.to_string())));

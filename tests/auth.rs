@@ -27,7 +27,7 @@ const FORBIDDEN: Gets = Code("FORBIDDEN");
 const NOT_FOUND: Gets = Code("NOT_FOUND");
 
 /// A root field: its document, and what an API key of another application, a connect token of the Item, and a connect
-/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$bill`, `$investment`, `$loan`, `$webhook`,
+/// token of another Item get. `$item`, `$account`, `$row`, `$rule`, `$bill`, `$statement`, `$investment`, `$loan`, `$webhook`,
 /// `$delivery` and `$event` are the owner's.
 ///
 /// Without a token, or with a forged or expired one, everything but `createApiKey` is UNAUTHENTICATED.
@@ -325,6 +325,34 @@ const TABLE: &[Row] = &[
         "Query.bill",
         "{ bill(id: \"$bill\") { id } }",
         Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.statement",
+        "{ statement(id: \"$statement\") { id } }",
+        Nothing,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Query.node",
+        "{ node(id: \"$statement\") { id } }",
+        Nothing,
+        Nothing,
+        Nothing,
+    ),
+    Row(
+        "Query.item",
+        "{ item(id: \"$item\") { accounts { nodes { statements { nodes { id } } } } } }",
+        Nothing,
+        FORBIDDEN,
+        Nothing,
+    ),
+    Row(
+        "Mutation.fetchAccountBalance",
+        "mutation { fetchAccountBalance(input: { accountId: \"$account\" }) { balance { balance } } }",
+        NOT_FOUND,
         FORBIDDEN,
         FORBIDDEN,
     ),
@@ -650,7 +678,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
         test.data("mutation { createWebhook(input: { url: \"http://127.0.0.1:9/hook\" }) { webhook { id } } }", json!({})).await;
         test.data("mutation { createCategoryRule(input: { description: \"padaria\", categoryId: \"11010000\" }) { categoryRule { id } } }", json!({})).await;
         test.settle().await;
-        let shown = "query($id: ID!) { item(id: $id) { investments { nodes { id } } loans { nodes { id } } } }";
+        let shown = "query($id: ID!) { item(id: $id) { investments { nodes { id } } loans { nodes { id } } accounts { nodes { statements { nodes { id } } } } } }";
         let shown = test.data(shown, json!({ "id": invested })).await;
         let data = test
             .data(
@@ -666,6 +694,7 @@ async fn every_root_field_gives_everybody_what_is_theirs() {
             ("$row", id_at(&data, "/item/accounts/nodes/0/transactions/nodes/0/id")),
             ("$bill", id_at(&data, "/item/accounts/nodes/1/bills/nodes/0/id")),
             ("$investment", id_at(&shown, "/item/investments/nodes/0/id")),
+            ("$statement", id_at(&shown, "/item/accounts/nodes/0/statements/nodes/0/id")),
             ("$loan", id_at(&shown, "/item/loans/nodes/0/id")),
             ("$rule", id_at(&data, "/categoryRules/nodes/0/id")),
             ("$webhook", id_at(&data, "/webhooks/nodes/0/id")),

@@ -217,7 +217,7 @@ async fn browse(test: &TestApp, request: Request<Body>) -> Response {
     router.oneshot(request).await.expect("an answer")
 }
 
-async fn open(test: &TestApp, url: &str) -> Response {
+pub async fn open(test: &TestApp, url: &str) -> Response {
     let request = Request::get(url).body(Body::empty());
     browse(test, request.expect("a request")).await
 }
@@ -255,7 +255,7 @@ const SITE_LOGIN: [(&str, &str); 3] = [
 ];
 
 /// An Item that waits for its user's authorisation, and where the browser is to be sent.
-async fn authorizing(test: &TestApp, connector: &str, parameters: Value) -> (Uuid, String) {
+pub async fn authorizing(test: &TestApp, connector: &str, parameters: Value) -> (Uuid, String) {
     let data = test
         .data(
             "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }",
@@ -277,7 +277,7 @@ async fn authorizing(test: &TestApp, connector: &str, parameters: Value) -> (Uui
 }
 
 /// What the bank's site sends the browser back with once the user agrees to share this.
-async fn agreed(test: &TestApp, url: &str, shared: &[&str]) -> String {
+pub async fn agreed(test: &TestApp, url: &str, shared: &[&str]) -> String {
     let page = text(open(test, url).await).await;
     let mut fields = SITE_LOGIN.to_vec();
     fields.extend(shared.iter().map(|one| ("share", *one)));

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
-use entity::{account, execution, kind::Product};
+use entity::{account, item, kind::Product};
 use futures_util::TryStreamExt as _;
 use ponte::{
     clock::Rng,
     connector::{Batch, Call, Credentials, Login, Memory, Request, TransactionRecord, Window},
     item::laboratory,
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -79,13 +79,11 @@ impl Quarter {
     /// The rows of the last days, as the bank itself shows them to whoever logs in now.
     async fn at_the_bank(&self) -> BTreeSet<Row> {
         let app = &self.test.app;
-        let run = execution::Entity::find()
-            .filter(execution::Column::ItemId.eq(self.item))
-            .order_by_desc(execution::Column::Id)
+        let item = item::Entity::find_by_id(self.item)
             .one(app.db.read())
             .await
             .expect("a database")
-            .expect("a run");
+            .expect("an item");
         let connector = app.connectors.find(0).expect("the sandbox");
         let call = Call {
             clock: app.clock.clone(),
@@ -93,7 +91,7 @@ impl Quarter {
             files: BTreeMap::new(),
             memory: Memory::default(),
             oauth: None,
-            laboratory: laboratory::of_run(app, connector.descriptor(), &run)
+            laboratory: laboratory::of_item(app, connector.descriptor(), &item, None)
                 .await
                 .expect("the laboratory"),
             granted: None,

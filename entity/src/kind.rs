@@ -358,6 +358,8 @@ vocabulary! {
         Loan,
         /// A bill of a card.
         Bill,
+        /// A statement of an account.
+        Statement,
     }
 }
 
@@ -374,6 +376,7 @@ impl EntityKind {
             Self::InvestmentTransaction => "investment_transaction",
             Self::Loan => "loan",
             Self::Bill => "bill",
+            Self::Statement => "statement",
         }
     }
 }

@@ -39,6 +39,8 @@ pub mod sandbox_movement;
 pub mod secret_guess;
 pub mod staged_document;
 pub mod staged_transaction;
+pub mod statement;
+pub mod statement_file;
 pub mod system_key;
 pub mod test_event;
 pub mod time;

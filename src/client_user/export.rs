@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{Datelike as _, NaiveDate};
 use entity::{
     account, audit_entry, bill, category_rule, connect_token, consent, event, execution, identity,
-    investment, investment_transaction, item, kind::AuditAction, loan,
+    investment, investment_transaction, item, kind::AuditAction, loan, statement,
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
@@ -28,13 +28,13 @@ use crate::{
     event::{cursor, log},
     item::{check_client_user_id, held_parameters},
     product::{
-        bill as bills, investment as positions,
+        investment as positions,
         list::{self as products, AccountFilter, Depth, Listed, Movement, Parent},
-        loan as loans,
+        loan as loans, paper,
     },
 };
 
-/// Parts that one page looks into. An Item has twelve.
+/// Parts that one page looks into. An Item has thirteen.
 const PARTS: usize = 120;
 /// Positions of the log that one part looks at.
 const STRETCH: i64 = 20_000;
@@ -64,6 +64,8 @@ pub enum Record {
     Loan(Box<loan::Model>),
     /// A bill of a card.
     Bill(Box<bill::Model>),
+    /// A statement of an account.
+    Statement(Box<statement::Model>),
     /// A run.
     Execution(Box<execution::Model>),
     /// A token that was made for the user.
@@ -105,6 +107,7 @@ enum Section {
     CategoryRules,
     Bills,
     ReplacedTransactions,
+    Statements,
 }
 
 /// A place in the walk.
@@ -308,10 +311,18 @@ impl Walk<'_> {
                 place.page(page, Section::Bills, |row| Record::Loan(Box::new(row)))
             }
             Section::Bills => {
-                let page = bills::of_items(app, owner, &ids, slice)
+                let page = paper::of_items(app, owner, &ids, slice)
                     .await?
                     .remove(&item.id);
-                place.page(page, Section::Executions, |row| Record::Bill(Box::new(row)))
+                place.page(page, Section::Statements, |row| Record::Bill(Box::new(row)))
+            }
+            Section::Statements => {
+                let page = paper::of_items(app, owner, &ids, slice)
+                    .await?
+                    .remove(&item.id);
+                place.page(page, Section::Executions, |row| {
+                    Record::Statement(Box::new(row))
+                })
             }
             _ => self.runs(item, place, limit).await?,
         })
@@ -410,7 +421,7 @@ impl Walk<'_> {
 }
 
 impl Section {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Items,
         Self::Credentials,
         Self::Consents,
@@ -427,6 +438,7 @@ impl Section {
         Self::CategoryRules,
         Self::Bills,
         Self::ReplacedTransactions,
+        Self::Statements,
     ];
 }
 
@@ -486,6 +498,7 @@ impl Place {
                 Section::Transactions
                 | Section::ReplacedTransactions
                 | Section::Bills
+                | Section::Statements
                 | Section::InvestmentTransactions,
                 20,
             ) => {

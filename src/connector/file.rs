@@ -69,6 +69,7 @@ impl FileConnector {
                 source: SourceKind::File,
                 overlap_days: 0,
                 trusts_device: false,
+                has_live_balance: false,
                 consent_lasts: None,
             },
         }

@@ -144,15 +144,25 @@ impl Laboratory {
 
     /// What the edits of an account's book come to, of rows that count towards its balance.
     pub fn difference(&self, account: &str) -> Option<Amount> {
-        let settled = |amount: Amount, counts: bool| if counts { amount } else { Amount::ZERO };
+        let always = Window {
+            from: NaiveDate::MIN,
+            to: NaiveDate::MAX,
+        };
+        self.difference_within(account, always)
+    }
+
+    /// The same, of rows inside a window.
+    pub fn difference_within(&self, account: &str, window: Window) -> Option<Amount> {
+        let inside = |day| (window.from..=window.to).contains(&day);
         let mut sum = Amount::ZERO;
-        for edit in self.of(account) {
-            if let Some(row) = &edit.written {
-                let counts = row.status == TransactionStatus::Posted;
-                sum = sum.checked_add(settled(row.amount, counts)).ok()?;
+        for row in self.written(account, window) {
+            if row.status == TransactionStatus::Posted {
+                sum = sum.checked_add(row.amount).ok()?;
             }
-            if let Some(mark) = &edit.struck {
-                sum = sum.checked_sub(settled(mark.amount, mark.settled)).ok()?;
+        }
+        for mark in self.struck(account) {
+            if mark.settled && inside(mark.posted_on) {
+                sum = sum.checked_sub(mark.amount).ok()?;
             }
         }
         Some(sum)

@@ -16,6 +16,7 @@ mod position;
 mod record;
 pub mod regulated;
 pub mod sandbox;
+mod statement;
 pub mod validate;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -37,10 +38,11 @@ pub use self::memory::Memory;
 pub use self::oauth::Oauth;
 pub use self::position::{InvestmentRecord, InvestmentTransactionRecord};
 pub use self::record::{
-    AccountRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord, MerchantRecord,
-    MovementKey, ParticipantRecord, PaymentOf, PaymentRecord, PhoneRecord, TransactionDetails,
-    TransactionRecord, Warning,
+    AccountRecord, BalanceRecord, BoletoRecord, CardRecord, Coverage, EmailRecord, IdentityRecord,
+    MerchantRecord, MovementKey, ParticipantRecord, PaymentOf, PaymentRecord, PhoneRecord,
+    TransactionDetails, TransactionRecord, Warning,
 };
+pub use self::statement::{LARGEST_STATEMENT, StatementRecord};
 use crate::clock::{Clock, Timestamp};
 
 /// Most records in one batch of a stream.
@@ -65,6 +67,21 @@ pub trait Connector: Send + Sync {
 
     /// Asks whether the act that a [`UserAction`] demands has been done; answers the same or a renewed action while not.
     async fn poll(&self, call: &Call, session: &Session) -> Result<Login, Failure>;
+
+    /// Asks what is on an account now, outside of a run and without logging in, by what is kept of the Item: `None` when the
+    /// institution no longer shows it. Called only where [`Descriptor::has_live_balance`].
+    async fn balance(
+        &self,
+        _call: &Call,
+        _credentials: &Credentials,
+        _account: &str,
+    ) -> Result<Option<BalanceRecord>, Failure> {
+        let code = ExecutionStatus::UserNotSupported;
+        Err(Failure::new(
+            code,
+            "this institution tells no live balances",
+        ))
+    }
 
     /// Streams one product. Each batch has at most [`BATCH_ROWS`] records; a failure ends the stream and the product,
     /// not the run.
@@ -214,6 +231,7 @@ pub struct Request {
     /// For [`Product::Transactions`]: the window of each account, by [`AccountRecord::key`]. For
     /// [`Product::PaymentData`]: what the stream of transactions has covered. Files ignore it.
     /// For [`Product::InvestmentsTransactions`]: of each position, by [`InvestmentRecord::key`].
+    /// For [`Product::AccountStatements`]: of each account, from the first month of which there is none yet.
     pub windows: Vec<(String, Window)>,
 }
 
@@ -268,6 +286,13 @@ pub enum Batch {
     InvestmentCovered(Coverage),
     /// Loans. A stream that ends well has shown all of them.
     Loans(Vec<LoanRecord>),
+    /// Statements of the account with this key. Those of earlier months stay, shown or not.
+    Statements {
+        /// [`AccountRecord::key`] of their account.
+        account: String,
+        /// A few of them: files are held in memory.
+        rows: Vec<StatementRecord>,
+    },
     /// The holder.
     Identity(Box<IdentityRecord>),
     /// Something the client should know although the product goes on.
@@ -309,6 +334,8 @@ pub struct Descriptor {
     pub overlap_days: u32,
     /// Whether the institution asks its questions once and trusts this device afterwards, so that runs need no user.
     pub trusts_device: bool,
+    /// Whether balances can be asked for outside of runs.
+    pub has_live_balance: bool,
     /// How long the consent lasts that a user gives by connecting; without an end when `None`.
     pub consent_lasts: Option<Duration>,
 }

@@ -36,6 +36,21 @@ pub struct AccountRecord {
     pub credit_data: Option<serde_json::Value>,
 }
 
+/// What is on an account at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceRecord {
+    /// Available funds.
+    pub available: Amount,
+    /// What is held back, such as by a court.
+    pub blocked: Option<Amount>,
+    /// What is invested by the institution by itself, and can be had at once.
+    pub automatically_invested: Option<Amount>,
+    /// ISO 4217.
+    pub currency_code: String,
+    /// When that was so, as the institution says.
+    pub updated_at: Timestamp,
+}
+
 /// A movement of an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransactionRecord {

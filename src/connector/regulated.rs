@@ -72,6 +72,11 @@ pub fn limits(product: Product) -> impl Iterator<Item = &'static Limit> {
     LIMITS.iter().filter(move |limit| limit.product == product)
 }
 
+/// The limit of a call.
+pub fn limit_of(call: Call) -> Option<&'static Limit> {
+    LIMITS.iter().find(|limit| limit.call == call)
+}
+
 /// The code of the warning that a call's being used up amounts to.
 pub fn code(call: Call) -> &'static str {
     match call {

@@ -208,6 +208,7 @@ mod tests {
             source: SourceKind::Institution,
             overlap_days: 4,
             trusts_device: false,
+            has_live_balance: false,
             consent_lasts: None,
         }
     }

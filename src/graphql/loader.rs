@@ -4,7 +4,7 @@
 //! runs one statement for all. Nothing is kept afterwards, so what is read is fresh, also for every
 //! event of a subscription. [`Loaders`] belong to one request: no batch mixes principals.
 
-mod bill;
+mod paper;
 mod whole;
 
 use std::{
@@ -20,9 +20,9 @@ use std::{
 
 use async_graphql::Context;
 use entity::{
-    account, attempt, circuit, consent, delivery, event, identity, item,
+    account, attempt, bill, circuit, consent, delivery, event, identity, item,
     kind::{DeliveryStatus, EntityKind, Product, RegulatedCall},
-    webhook,
+    statement, webhook,
 };
 use futures_util::{
     FutureExt as _,
@@ -30,12 +30,12 @@ use futures_util::{
 };
 use uuid::Uuid;
 
-pub use self::bill::{bill, bills_of, count_bills};
+pub use self::paper::{count_papers, paper, papers_of};
 pub use self::whole::{
     count_investment_transactions, count_investments, count_loans, investment,
     investment_transactions_of, investments_of, loan, loans_of,
 };
-use self::{bill::Bills, whole::Whole};
+use self::{paper::Papers, whole::Whole};
 use super::{
     ContextExt as _,
     turn::Turn,
@@ -200,7 +200,8 @@ pub struct Loaders {
     quotas: Batch<(), Uuid, HashMap<RegulatedCall, i32>>,
     account_counts: Batch<AccountFilter, Uuid, i64>,
     transaction_counts: Batch<(Parent, TransactionFilter), Uuid, i64>,
-    bills: Bills,
+    bills: Papers<bill::Model>,
+    statements: Papers<statement::Model>,
     whole: Whole,
     summaries: Batch<(Parent, Summing), Uuid, Vec<Row>>,
     categories: AtomicUsize,
@@ -229,7 +230,8 @@ impl Loaders {
             quotas: Batch::new(turn),
             account_counts: Batch::new(turn),
             transaction_counts: Batch::new(turn),
-            bills: Bills::new(turn),
+            bills: Papers::new(turn),
+            statements: Papers::new(turn),
             whole: Whole::new(turn),
             summaries: Batch::new(turn),
             categories: AtomicUsize::new(0),

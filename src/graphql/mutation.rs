@@ -11,6 +11,7 @@ use super::{
             CreateApiKeyInput, CreateApiKeyPayload, CreateConnectTokenInput,
             CreateConnectTokenPayload,
         },
+        balance::{FetchAccountBalanceInput, FetchAccountBalancePayload},
         category_rule::{
             CategoryRule, CreateCategoryRuleInput, CreateCategoryRulePayload,
             DeleteCategoryRuleInput, DeleteCategoryRulePayload, UpdateTransactionInput,
@@ -42,7 +43,7 @@ use super::{
 use crate::{
     auth::token,
     category, client_user,
-    item::{self, laboratory},
+    item::{self, balance, laboratory},
     webhook,
 };
 
@@ -297,6 +298,16 @@ impl Mutation {
         Ok(DeleteWebhookPayload {
             deleted_webhook_id: input.webhook_id,
         })
+    }
+
+    /// Asks the institution what is on an account now, without a run: nothing that is stored changes, and no event tells of it. Where calls are regulated it counts as an ACCOUNT_BALANCE of `Item.quotas`. Fails with BALANCE_INVALID_REQUEST for an account that has no live balance, BALANCE_CONSENT_ERROR when the user does not allow it any more, BALANCE_NOT_FOUND when the institution no longer shows the account, BALANCE_OPEN_FINANCE_RATE_LIMIT (with `retryAt`) when the month's calls are used up, BALANCE_CONNECTOR_UNAVAILABLE when the institution cannot be reached, BALANCE_FETCH_ERROR when it fails. FORBIDDEN to connect tokens.
+    async fn fetch_account_balance(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose balance.")] input: FetchAccountBalanceInput,
+    ) -> Result<FetchAccountBalancePayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.account_id));
+        Ok(balance::fetch(app, principal, id).await?.into())
     }
 
     /// Gives a webhook a new secret. For 24 hours requests carry the signatures of both, so that you can change over. FORBIDDEN to connect tokens.

@@ -47,6 +47,8 @@ pub enum List {
     Loans = 22,
     /// Bills.
     Bills = 23,
+    /// Statements.
+    Statements = 24,
     /// Categories.
     Categories = 40,
     /// Category rules.
@@ -107,7 +109,8 @@ fn key(list: List, cursor: &str) -> Result<Key> {
         List::Transactions
         | List::TransactionsByDay
         | List::InvestmentTransactions
-        | List::Bills => {
+        | List::Bills
+        | List::Statements => {
             let (day, rest) = key.split_first_chunk().ok_or(Error::BadCursor)?;
             let day = NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes(*day))
                 .ok_or(Error::BadCursor)?;

@@ -21,6 +21,7 @@ use super::{
         item::{self, Item, ItemConnection, ItemFilter},
         loan::Loan,
         node::{self, Node},
+        statement::Statement,
         summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
         transaction::{Transaction, TransactionFilter},
         webhook::{self, Webhook, WebhookConnection},
@@ -227,7 +228,17 @@ impl Query {
         #[graphql(desc = "The bill's id.")] id: ID,
     ) -> Result<Option<Bill>> {
         ctx.principal()?.require_api_key("read bills")?;
-        Ok(loader::bill(ctx, uuid(&id)).await?.map(Bill))
+        Ok(loader::paper(ctx, uuid(&id)).await?.map(Bill))
+    }
+
+    /// A statement of an account; null when you have none with this id. FORBIDDEN to connect tokens.
+    async fn statement(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The statement's id.")] id: ID,
+    ) -> Result<Option<Statement>> {
+        ctx.principal()?.require_api_key("read statements")?;
+        Ok(loader::paper(ctx, uuid(&id)).await?.map(Statement))
     }
 
     /// Your registered webhooks, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

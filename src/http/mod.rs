@@ -25,6 +25,7 @@ mod operation;
 mod page;
 mod single;
 mod sse;
+mod statement;
 mod stream;
 mod token;
 mod upload;
@@ -43,7 +44,10 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::answer::Refusal;
-use crate::{app::App, connector::sandbox::authority, db::Engine, error::Result, graphql::Graph};
+use crate::{
+    app::App, connector::sandbox::authority, db::Engine, error::Result, graphql::Graph,
+    product::statement as statements,
+};
 
 /// How long things may take. The defaults are for production; tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +139,10 @@ impl Web {
             .route("/uploads", post(upload::receive))
             .route("/webhooks/catalogue.json", get(catalogue::events))
             .route("/webhooks/asyncapi.json", get(catalogue::asyncapi))
+            .route(
+                &format!("{}/{{id}}", statements::PATH),
+                get(statement::download),
+            )
             .route("/oauth/callback", get(oauth::callback))
             .route(authority::PATH, get(bank::show).post(bank::submit))
             .route("/health/live", get(health::live))

@@ -44,20 +44,22 @@ const MOST_EDITS: u64 = 5_000;
 /// Longest text of a row, in characters.
 const LONGEST_TEXT: usize = 256;
 
-/// What the laboratory says about a run; nothing but for sandbox connectors.
-pub async fn of_run(
+/// What the laboratory says about a run of an Item, or about a call outside of runs, which is not told to fail; nothing but
+/// for sandbox connectors.
+pub async fn of_item(
     app: &App,
     form: &Descriptor,
-    execution: &execution::Model,
+    item: &item::Model,
+    run: Option<Uuid>,
 ) -> Result<Laboratory> {
     if !form.is_sandbox {
         return Ok(Laboratory::default());
     }
-    let bank = sandbox_bank::Entity::find_by_id(execution.item_id)
+    let bank = sandbox_bank::Entity::find_by_id(item.id)
         .one(app.db.read())
         .await?;
     let rows = sandbox_movement::Entity::find()
-        .filter(sandbox_movement::Column::ItemId.eq(execution.item_id))
+        .filter(sandbox_movement::Column::ItemId.eq(item.id))
         .order_by_asc(sandbox_movement::Column::Id)
         .all(app.db.read())
         .await?;
@@ -65,13 +67,13 @@ pub async fn of_run(
         let edit: Edit = serde_json::from_value(row.body).map_err(Error::internal)?;
         Ok((row.account_key, edit))
     };
-    let meant = |bank: &sandbox_bank::Model| bank.spared_run != Some(execution.id);
+    let meant = |bank: &sandbox_bank::Model| run.is_some() && bank.spared_run != run;
     Ok(Laboratory {
         days_ahead: bank.as_ref().map_or(0, days_ahead),
         fails: bank
             .filter(meant)
             .and_then(|bank| Some((bank.fails_with?, bank.fails_at))),
-        offline: app.health.offline(form.id, execution.application_id),
+        offline: app.health.offline(form.id, item.application_id),
         edits: rows.into_iter().map(edit).collect::<Result<_>>()?,
     })
 }

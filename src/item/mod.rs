@@ -5,11 +5,13 @@
 //! is data on the Item; a call that is wrong is an [`Error`].
 
 pub mod auto_sync;
+pub mod balance;
 pub mod consent;
 mod create;
 mod delete;
 mod encrypted;
 pub mod freshness;
+mod guarded;
 pub mod health;
 mod held;
 pub mod history;
@@ -47,6 +49,7 @@ pub use self::{
     auto_sync::{AutoSync, disable_auto_sync},
     create::{NewItem, create},
     delete::delete,
+    guarded::guarded,
     held::Held,
     input::{Change, check_client_user_id, check_redirect_uri, check_webhook_url},
     mfa::answer,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use entity::{
     account, bill, connect_token, consent, data_key, execution, idempotency_key, identity,
     investment, investment_transaction, item, loan, replaced_transaction, sandbox_bank,
-    sandbox_movement, transaction, upload,
+    sandbox_movement, statement, statement_file, transaction, upload,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait, PrimaryKeyToColumn as _, QueryFilter as _,
@@ -103,6 +103,8 @@ async fn of_item(app: &App, application: Uuid, id: Uuid) -> Result<usize> {
             .await?;
     removed += drain::<investment::Entity>(app, investment::Column::ItemId.eq(id)).await?;
     removed += drain::<bill::Entity>(app, bill::Column::ItemId.eq(id)).await?;
+    removed += drain::<statement::Entity>(app, statement::Column::ItemId.eq(id)).await?;
+    removed += drain::<statement_file::Entity>(app, statement_file::Column::ItemId.eq(id)).await?;
     removed += drain::<loan::Entity>(app, loan::Column::ItemId.eq(id)).await?;
     removed += drain::<identity::Entity>(app, identity::Column::ItemId.eq(id)).await?;
     removed +=

@@ -8,11 +8,8 @@ use entity::{
     staged_document,
 };
 use sea_orm::{
-    ActiveModelTrait as _,
-    ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _,
-    sea_query::{Expr, OnConflict},
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, sea_query::Expr,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,7 +24,8 @@ use crate::{
     money::Amount,
 };
 
-const KIND: &str = "account";
+/// What accounts are staged as.
+pub const STAGED: &str = "account";
 
 /// The product that an account of a family comes with.
 pub fn product(kind: AccountType) -> Product {
@@ -46,43 +44,11 @@ pub struct Staged {
     pub record: AccountRecord,
 }
 
-/// Stages accounts behind those that are staged already.
-pub async fn stage(
-    txn: &impl ConnectionTrait,
-    execution: Uuid,
-    records: Vec<AccountRecord>,
-    first_ordinal: i32,
-) -> Result<()> {
-    use staged_document::Column as C;
-
-    let rows = (first_ordinal..).zip(records).map(|(ordinal, record)| {
-        Ok(staged_document::ActiveModel {
-            execution_id: Set(execution),
-            kind: Set(KIND.to_owned()),
-            key: Set(record.key.clone()),
-            body: Set(serde_json::to_value(Staged { ordinal, record }).map_err(Error::internal)?),
-        })
-    });
-    let rows: Vec<_> = rows.collect::<Result<_>>()?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    staged_document::Entity::insert_many(rows)
-        .on_conflict(
-            OnConflict::columns([C::ExecutionId, C::Kind, C::Key])
-                .update_column(C::Body)
-                .to_owned(),
-        )
-        .exec_without_returning(txn)
-        .await?;
-    Ok(())
-}
-
 /// What a run has staged, in the institution's order.
 pub async fn staged(connection: &impl ConnectionTrait, execution: Uuid) -> Result<Vec<Staged>> {
     let rows = staged_document::Entity::find()
         .filter(staged_document::Column::ExecutionId.eq(execution))
-        .filter(staged_document::Column::Kind.eq(KIND))
+        .filter(staged_document::Column::Kind.eq(STAGED))
         .all(connection)
         .await?;
     let mut staged = rows

@@ -1,21 +1,19 @@
 //! Bills of credit cards: shown whole or in their latest part; one that is no longer shown stays as it is.
 
-use std::collections::HashMap;
-
 use entity::{bill, execution, kind::EntityKind};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
     Counts,
+    paper::Paper,
     snapshot::{self, Snapshot},
 };
 use crate::{
     app::App,
-    auth::Principal,
     connector::BillRecord,
     db::{
-        page::{self, Conditions, Key, Page, Slice, Source},
+        page::Key,
         row::stored,
         snapshot::{Table, Vanished},
     },
@@ -54,19 +52,6 @@ pub async fn merge(
     snapshot::merge::<BillRecord>(txn, app, execution, parent).await
 }
 
-const OF_ACCOUNT: Source = Source {
-    table: "bill",
-    primary: "id",
-    parent: "account_id",
-    order: &["due_on", "id"],
-    descending: true,
-};
-
-const OF_ITEM: Source = Source {
-    parent: "item_id",
-    ..OF_ACCOUNT
-};
-
 stored!(
     bill::Model {
         id,
@@ -83,47 +68,19 @@ stored!(
     |row| Key::Day(row.due_on, row.id)
 );
 
-fn owned_by(application: Uuid) -> Conditions {
-    let mut conditions = Conditions::default();
-    conditions.equal("application_id", Some(application));
-    conditions
-}
+impl Paper for bill::Model {
+    const ENTITY: EntityKind = EntityKind::Bill;
+    const ORDER: &'static [&'static str] = &["due_on", "id"];
 
-/// Bills of accounts that the principal has been shown, the last due first.
-pub async fn list(
-    app: &App,
-    application: Uuid,
-    accounts: &[Uuid],
-    slice: Slice,
-) -> Result<HashMap<Uuid, Page<bill::Model>>> {
-    let conditions = owned_by(application);
-    let account = |row: &bill::Model| row.account_id;
-    page::of_parents(&app.db, OF_ACCOUNT, accounts, &conditions, slice, account).await
-}
+    fn id(&self) -> Uuid {
+        self.id
+    }
 
-/// Bills of Items that the principal has been shown, the last due first.
-pub async fn of_items(
-    app: &App,
-    application: Uuid,
-    items: &[Uuid],
-    slice: Slice,
-) -> Result<HashMap<Uuid, Page<bill::Model>>> {
-    let conditions = owned_by(application);
-    let item = |row: &bill::Model| row.item_id;
-    page::of_parents(&app.db, OF_ITEM, items, &conditions, slice, item).await
-}
+    fn account(&self) -> Uuid {
+        self.account_id
+    }
 
-/// How many bills accounts have.
-pub async fn count(app: &App, application: Uuid, accounts: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
-    page::count(&app.db, OF_ACCOUNT, accounts, &owned_by(application)).await
-}
-
-/// Bills by id.
-pub async fn by_id(
-    app: &App,
-    principal: &Principal,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, bill::Model>> {
-    let found = page::by_id::<bill::Model>(&app.db, OF_ACCOUNT, principal.application, ids).await?;
-    Ok(found.into_iter().map(|row| (row.id, row)).collect())
+    fn item(&self) -> Uuid {
+        self.item_id
+    }
 }

@@ -2,11 +2,10 @@
 
 use entity::{execution, identity, kind::EntityKind, staged_document};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait,
-    IntoActiveModel as _, QueryFilter as _, sea_query::OnConflict,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _,
+    QueryFilter as _,
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -15,31 +14,8 @@ use crate::{
     event::change::Told,
 };
 
-const KIND: &str = "identity";
-
-/// Stages the holder.
-pub async fn stage(
-    txn: &impl ConnectionTrait,
-    execution: Uuid,
-    record: &IdentityRecord,
-) -> Result<()> {
-    use staged_document::Column as C;
-
-    staged_document::Entity::insert(staged_document::ActiveModel {
-        execution_id: Set(execution),
-        kind: Set(KIND.to_owned()),
-        key: Set(String::new()),
-        body: Set(serde_json::to_value(record).map_err(Error::internal)?),
-    })
-    .on_conflict(
-        OnConflict::columns([C::ExecutionId, C::Kind, C::Key])
-            .update_column(C::Body)
-            .to_owned(),
-    )
-    .exec_without_returning(txn)
-    .await?;
-    Ok(())
-}
+/// What the holder is staged as, without a key.
+pub const STAGED: &str = "identity";
 
 /// Stores what a run has staged of the holder: updated in place when it has changed. Answers what there is to tell of it.
 pub async fn merge(
@@ -48,7 +24,7 @@ pub async fn merge(
     execution: &execution::Model,
 ) -> Result<Option<Told>> {
     let Some(staged) =
-        staged_document::Entity::find_by_id((execution.id, KIND.to_owned(), String::new()))
+        staged_document::Entity::find_by_id((execution.id, STAGED.to_owned(), String::new()))
             .one(txn)
             .await?
     else {

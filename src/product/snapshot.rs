@@ -20,7 +20,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Counts, investment};
+use super::{Counts, investment, statement::Issued};
 use crate::{
     app::App,
     connector::{
@@ -58,13 +58,13 @@ pub fn staged_by(product: Product) -> &'static [&'static str] {
         }
         Product::Loans => &[LoanRecord::STAGED],
         Product::CreditCards => &[BillRecord::STAGED],
+        Product::AccountStatements => &[Issued::STAGED],
         Product::Accounts
         | Product::Transactions
         | Product::PaymentData
         | Product::Identity
         | Product::BrokerageNote
-        | Product::MoveSecurity
-        | Product::AccountStatements => &[],
+        | Product::MoveSecurity => &[],
     }
 }
 

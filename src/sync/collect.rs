@@ -20,8 +20,9 @@ use super::{
 use crate::{
     app::App,
     connector::{
-        Batch, BillRecord, Call, Connector, Coverage, Failure, InvestmentRecord,
-        InvestmentTransactionRecord, LoanRecord, RETRY_AT, Request, Session, Warning, Window,
+        Batch, BillRecord, Call, Connector, Coverage, Failure, IdentityRecord, InvestmentRecord,
+        InvestmentTransactionRecord, LARGEST_STATEMENT, LoanRecord, RETRY_AT, Request, Session,
+        StatementRecord, Warning, Window,
     },
     db::merge,
     error::{Error, Result},
@@ -34,6 +35,7 @@ use crate::{
         identity,
         investment::{self, Numbering},
         snapshot::{self, Snapshot as _},
+        statement,
         transaction::Stager,
     },
 };
@@ -95,6 +97,9 @@ pub async fn collect(
             windows(app, connector, execution, today, &accounts, &known).await?
         }
         Product::PaymentData => covered_windows(execution)?,
+        Product::AccountStatements => {
+            statement_windows(app, execution, today, &accounts, &known).await?
+        }
         Product::InvestmentsTransactions => {
             Ok(position_windows(app, connector, execution, today).await?)
         }
@@ -250,6 +255,35 @@ async fn windows(
     Ok(Ok(windows))
 }
 
+/// What to read of the statements of the accounts that a run has found: the months behind the latest that is stored. A
+/// warning when there are no accounts.
+async fn statement_windows(
+    app: &App,
+    execution: &execution::Model,
+    to: NaiveDate,
+    staged: &[account::Staged],
+    known: &Known<'_>,
+) -> Result<Result<Windows, Warning>> {
+    if staged.is_empty() {
+        return Ok(Err(Warning {
+            code: "STM_001".to_owned(),
+            message:
+                "There are no accounts that could be read, so their statements could not be either."
+                    .to_owned(),
+            provider_message: None,
+        }));
+    }
+    let next = statement::to_read(app, execution.item_id).await?;
+    let window = |staged: &account::Staged| {
+        let key = staged.record.key.clone();
+        let stored = known.get(&key).and_then(|row| next.get(&row.id).copied());
+        let first = statement::first_of_month(to - chrono::Days::new(FIRST_DAYS));
+        let from = stored.unwrap_or(first);
+        (key, Window { from, to })
+    };
+    Ok(Ok(staged.iter().map(window).collect()))
+}
+
 /// What to read of the movements of the positions that a run has found.
 async fn position_windows(
     app: &App,
@@ -349,6 +383,7 @@ impl Staging<'_> {
             }
             Batch::Loans(_) => Product::Loans,
             Batch::Identity(_) => Product::Identity,
+            Batch::Statements { .. } => Product::AccountStatements,
             Batch::Accounts(_) | Batch::Covered(_) | Batch::Warning(_) => return true,
         };
         self.wanted.contains(&product)
@@ -362,19 +397,13 @@ impl Staging<'_> {
         match batch {
             Batch::Accounts(mut records) => {
                 records.retain(|record| self.wanted.contains(&account::product(record.kind)));
-                let first = self.accounts;
-                let count = i32::try_from(records.len()).map_err(Error::internal)?;
-                self.accounts += count;
-                self.rows += u64::from(count.unsigned_abs());
-                let owner = self.app.clone();
-                self.app
-                    .unit(async move {
-                        let txn = owner.db.begin().await?;
-                        record::hold(&txn, execution, epoch).await?;
-                        account::stage(&txn, execution, records, first).await?;
-                        Ok(txn.commit().await?)
-                    })
-                    .await
+                let staged: Vec<_> = (self.accounts..)
+                    .zip(records)
+                    .map(|(ordinal, record)| account::Staged { ordinal, record })
+                    .collect();
+                self.accounts += i32::try_from(staged.len()).map_err(Error::internal)?;
+                let key = |staged: &account::Staged| staged.record.key.clone();
+                self.snapshot(account::STAGED, &staged, key).await
             }
             Batch::Transactions { account, rows } => {
                 self.rows += rows.len() as u64;
@@ -436,17 +465,15 @@ impl Staging<'_> {
                 let key = |record: &LoanRecord| record.key.clone();
                 self.snapshot(LoanRecord::STAGED, &records, key).await
             }
+            Batch::Statements { account, rows } => {
+                for record in rows {
+                    self.statement(account.clone(), record).await?;
+                }
+                Ok(())
+            }
             Batch::Identity(record) => {
-                self.rows += 1;
-                let owner = self.app.clone();
-                self.app
-                    .unit(async move {
-                        let txn = owner.db.begin().await?;
-                        record::hold(&txn, execution, epoch).await?;
-                        identity::stage(&txn, execution, &record).await?;
-                        Ok(txn.commit().await?)
-                    })
-                    .await
+                let key = |_: &IdentityRecord| String::new();
+                self.snapshot(identity::STAGED, &[*record], key).await
             }
             Batch::Warning(warning) => {
                 self.warnings.push(warning);
@@ -470,6 +497,33 @@ impl Staging<'_> {
             .map(|record| Ok((key(record), snapshot::document(record)?)));
         let documents = documents.collect::<Result<Vec<_>>>()?;
         self.documents(kind, documents).await
+    }
+
+    /// Stages one statement, unless its file cannot be kept.
+    async fn statement(&mut self, account: String, record: StatementRecord) -> Result<()> {
+        let size = record.contents.len();
+        if size == 0 || size > LARGEST_STATEMENT {
+            let most = LARGEST_STATEMENT / (1024 * 1024);
+            let month = record.month.format("%Y-%m");
+            self.warnings.push(Warning {
+                code: "STM_002".to_owned(),
+                message: format!(
+                    "The statement of {month} is empty or larger than {most} MiB, and was left out."
+                ),
+                provider_message: None,
+            });
+            return Ok(());
+        }
+        self.rows += 1;
+        let (owner, execution) = (self.app.clone(), self.execution.clone());
+        self.app
+            .unit(async move {
+                let txn = owner.db.begin().await?;
+                record::hold(&txn, execution.id, execution.epoch).await?;
+                statement::stage(&txn, &execution, &account, record).await?;
+                Ok(txn.commit().await?)
+            })
+            .await
     }
 
     async fn documents(&self, kind: &str, documents: Vec<(String, Value)>) -> Result<()> {

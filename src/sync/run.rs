@@ -1,7 +1,6 @@
 //! One execution, from where it stands to its end or its next pause.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -28,8 +27,8 @@ use crate::{
     db,
     error::{Error, Result},
     item::{
-        connector_of, credentials_scope, execution_scope, from_bytes, laboratory, memory_scope,
-        oauth,
+        connector_of, credentials_scope, execution_scope, from_bytes, guarded, laboratory,
+        memory_scope, oauth,
         state::{self, Signal},
         transition::Move,
         upload,
@@ -236,7 +235,7 @@ async fn call(
         files,
         memory: Memory::of(memory),
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
-        laboratory: laboratory::of_run(app, form, execution).await?,
+        laboratory: laboratory::of_item(app, form, item, Some(execution.id)).await?,
         granted: None,
     })
 }
@@ -271,7 +270,10 @@ async fn log_in(
     match execution.status {
         ExecutionStatus::LoginMfaInProgress => {
             let session = session(app, execution).await?;
-            guarded(async move { connector.answer(&call, &session, &answer).await }).await
+            guarded(LOGIN_LASTS, async move {
+                connector.answer(&call, &session, &answer).await
+            })
+            .await
         }
         ExecutionStatus::WaitingUserAction | ExecutionStatus::UserAuthorizationPending => {
             if item
@@ -286,7 +288,11 @@ async fn log_in(
                 return Ok(Err(Failure::new(code, state::explanation(code))));
             }
             let session = session(app, execution).await?;
-            guarded(async move { connector.poll(&call, &session).await }).await
+            guarded(
+                LOGIN_LASTS,
+                async move { connector.poll(&call, &session).await },
+            )
+            .await
         }
         _ => {
             if let Some(refused) = login::count(app, connector.descriptor(), execution).await? {
@@ -303,37 +309,11 @@ async fn log_in(
                 None => Credentials::default(),
             };
             credentials.0.extend(answer.0);
-            guarded(async move { connector.login(&call, &credentials).await }).await
+            guarded(LOGIN_LASTS, async move {
+                connector.login(&call, &credentials).await
+            })
+            .await
         }
-    }
-}
-
-/// Runs a connector's call apart, bounded in time.
-async fn guarded<T: Send + 'static>(
-    call: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<Result<T, Failure>> {
-    let mut task = tokio::spawn(call);
-    let _abort = AbortOnDrop(task.abort_handle());
-    match tokio::time::timeout(LOGIN_LASTS, &mut task).await {
-        Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(panic)) => {
-            tracing::error!(panic = panic.is_panic(), "the connector did not return");
-            let code = ExecutionStatus::UnexpectedError;
-            Ok(Err(Failure::new(code, state::explanation(code))))
-        }
-        Err(_) => Ok(Err(Failure::new(
-            ExecutionStatus::ConnectionError,
-            "The institution did not answer in time. Update again later.",
-        ))),
-    }
-}
-
-/// A call that nobody waits for any more must not go on at the institution.
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     item::{save, state::Signal},
     product::{
-        Counts, account, bill,
+        Counts, account, bill, statement,
         transaction::{self, Collected, Merged},
     },
 };
@@ -42,6 +42,7 @@ pub async fn merge(
         cards: went_well(Product::CreditCards),
         transactions: went_well(Product::Transactions),
         payments: went_well(Product::PaymentData),
+        statements: went_well(Product::AccountStatements),
     };
     let of_run = Arc::new(of_run);
     for (place, staged) in of_run.accounts.iter().enumerate() {
@@ -80,6 +81,8 @@ struct OfRun {
     transactions: bool,
     /// Whether the payment data of those has.
     payments: bool,
+    /// Whether their statements have been collected.
+    statements: bool,
 }
 
 async fn merge_account(
@@ -127,6 +130,10 @@ async fn merge_account(
                     first.tell_first(note.told.take());
                     transaction::append(&txn, &app, &execution, &row, &mut item, events).await?;
                     save(&txn, &item).await?;
+                }
+                if of_run.statements {
+                    let counts = statement::merge(&txn, &app, &execution, row.id, &row.key).await?;
+                    note.counts.push((Product::AccountStatements, counts));
                 }
                 record::note_merged(&txn, &app, &mut execution, note).await?;
                 txn.commit().await?;

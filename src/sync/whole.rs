@@ -14,6 +14,7 @@ use crate::{
     product::{
         Counts, investment,
         snapshot::{self, Parent, Snapshot},
+        statement,
     },
 };
 
@@ -44,7 +45,23 @@ pub async fn merge(
             }
         }
     }
+    if record::has_collected(&execution, Product::AccountStatements)? {
+        lease.check(app)?;
+        sweep(app, execution.clone()).await?;
+    }
     Ok(execution)
+}
+
+/// Removes the files that no statement of the Item names: of runs that came to nothing, and of statements issued anew.
+async fn sweep(app: &App, execution: execution::Model) -> Result<()> {
+    let owner = app.clone();
+    app.unit(async move {
+        let txn = owner.db.begin().await?;
+        record::lock(&txn, &execution, owner.clock.now()).await?;
+        statement::sweep(&txn, execution.item_id).await?;
+        Ok(txn.commit().await?)
+    })
+    .await
 }
 
 /// How far the merge of a product has come.

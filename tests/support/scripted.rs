@@ -11,10 +11,10 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use ponte::{
     clock::Timestamp,
     connector::{
-        AccountRecord, Batch, BillRecord, Call, Connector, ConnectorKind, Coverage, Credentials,
-        Descriptor, Failure, Field, IdentityRecord, InvestmentRecord, InvestmentTransactionRecord,
-        LoanRecord, Login, PaymentOf, Registry, Request, Session, SourceKind, TransactionDetails,
-        TransactionRecord, Warning, Window,
+        AccountRecord, BalanceRecord, Batch, BillRecord, Call, Connector, ConnectorKind, Coverage,
+        Credentials, Descriptor, Failure, Field, IdentityRecord, InvestmentRecord,
+        InvestmentTransactionRecord, LoanRecord, Login, PaymentOf, Registry, Request, Session,
+        SourceKind, StatementRecord, TransactionDetails, TransactionRecord, Warning, Window,
     },
     money::Amount,
 };
@@ -41,6 +41,10 @@ pub struct Bank {
     pub cards: Vec<AccountRecord>,
     /// The bills of each card.
     pub bills: Vec<BillRecord>,
+    /// What it says is on the account now; that there is no such account when `None`.
+    pub live: Option<Result<BalanceRecord, Failure>>,
+    /// The statements of each account, whatever is asked for.
+    pub statements: Vec<StatementRecord>,
     /// What it warns of when it shows its accounts.
     pub warning: Option<Warning>,
     /// The payment data that it shows.
@@ -105,6 +109,7 @@ pub fn scripted_as(change: impl FnOnce(&mut Descriptor)) -> (Arc<dyn Connector>,
         source: SourceKind::Institution,
         overlap_days: 4,
         trusts_device: false,
+        has_live_balance: false,
         consent_lasts: None,
     };
     change(&mut descriptor);
@@ -181,6 +186,20 @@ impl Connector for Scripted {
         ))
     }
 
+    async fn balance(
+        &self,
+        call: &Call,
+        _: &Credentials,
+        _: &str,
+    ) -> Result<Option<BalanceRecord>, Failure> {
+        let live = {
+            let mut bank = self.bank.lock().expect("a bank");
+            bank.granted.push(call.granted.clone());
+            bank.live.clone()
+        };
+        live.transpose()
+    }
+
     fn collect(
         &self,
         call: Call,
@@ -230,6 +249,12 @@ impl Connector for Scripted {
                 for (investment, window) in request.windows {
                     batches.extend(movements(&bank, &investment, window).into_iter().map(Ok));
                 }
+            }
+            Product::AccountStatements => {
+                batches.extend(request.windows.into_iter().map(|(account, _)| {
+                    let rows = bank.statements.clone();
+                    Ok(Batch::Statements { account, rows })
+                }));
             }
             Product::Loans => batches.push(Ok(Batch::Loans(bank.loans.clone()))),
             Product::Identity => {

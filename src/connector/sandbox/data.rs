@@ -88,6 +88,23 @@ impl Bank {
         }
     }
 
+    /// The day on which the user sees it.
+    pub(super) fn today(&self) -> NaiveDate {
+        self.today
+    }
+
+    /// What an account opens a month with.
+    pub(super) fn opening(&self, book: Book, month: NaiveDate) -> Amount {
+        Amount::from_cents(self.opening_cents(book, month))
+    }
+
+    fn opening_cents(&self, book: Book, day: NaiveDate) -> i64 {
+        match book {
+            Book::Savings => ledger::saved_before(day),
+            Book::Checking(_) | Book::Card => ledger::opening(self.seed, book, day),
+        }
+    }
+
     /// The holder's name.
     fn owner(&self) -> Option<String> {
         let holder = self.identity();
@@ -111,6 +128,16 @@ impl Bank {
     /// What the user owes.
     pub(super) fn loans(&self) -> Vec<LoanRecord> {
         loans::list(self.seed, self.today)
+    }
+
+    /// The accounts that statements are issued for, with their books. The bank prints none of very many movements.
+    pub(super) fn stated(&self) -> Vec<(Book, AccountRecord)> {
+        let checking = (0..self.household.checking_accounts)
+            .map(Book::Checking)
+            .zip(self.checking_accounts())
+            .filter(|(book, _)| self.bulk_of(*book).is_none());
+        let savings = self.savings().map(|account| (Book::Savings, account));
+        checking.chain(savings).collect()
     }
 
     /// The checking accounts.
@@ -231,10 +258,7 @@ impl Bank {
             Book::Checking(_) => first_of_month(window.from),
             Book::Card | Book::Savings => window.from,
         };
-        let mut running = match book {
-            Book::Savings => ledger::saved_before(opened),
-            Book::Checking(_) | Book::Card => ledger::opening(self.seed, book, opened),
-        };
+        let mut running = self.opening_cents(book, opened);
         let card_numbers = self.card_numbers();
         let mut records = Vec::new();
         for (day, ordinal, row) in self.visible(book, opened, window.to) {
@@ -495,7 +519,8 @@ impl Bank {
         (self.today - day).num_days()
     }
 
-    fn settled_to(&self) -> NaiveDate {
+    /// The last day whose movements have settled.
+    pub(super) fn settled_to(&self) -> NaiveDate {
         self.today - TimeDelta::days(ledger::SETTLES_AFTER)
     }
 

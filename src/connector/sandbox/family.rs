@@ -88,6 +88,19 @@ const EVERYTHING: &[Product] = &[
     Product::PaymentData,
     Product::Identity,
     Product::Loans,
+    Product::AccountStatements,
+];
+
+/// What the regulated interface has: it knows no statements.
+const REGULATED: &[Product] = &[
+    Product::Accounts,
+    Product::CreditCards,
+    Product::Transactions,
+    Product::Investments,
+    Product::InvestmentsTransactions,
+    Product::PaymentData,
+    Product::Identity,
+    Product::Loans,
 ];
 
 const BUSINESS: &[Product] = &[
@@ -97,6 +110,7 @@ const BUSINESS: &[Product] = &[
     Product::PaymentData,
     Product::Identity,
     Product::Loans,
+    Product::AccountStatements,
 ];
 
 const BROKER: &[Product] = &[
@@ -178,7 +192,7 @@ pub(super) const FAMILY: [Profile; 19] = [
         "Ponte Open Finance",
         Entry::Regulated,
         Mfa::None,
-        EVERYTHING,
+        REGULATED,
     ),
 ];
 
@@ -240,6 +254,7 @@ impl Profile {
                 OVERLAP_DAYS
             },
             trusts_device: self.on_site(),
+            has_live_balance: regulated,
             consent_lasts: regulated.then_some(CONSENT_LASTS),
         }
     }

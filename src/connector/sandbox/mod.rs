@@ -20,6 +20,7 @@ mod positions;
 mod question;
 mod shops;
 mod slip;
+mod statements;
 #[cfg(test)]
 mod tests;
 
@@ -45,13 +46,13 @@ use self::{
     question::Ask,
 };
 use super::{
-    AccountRecord, BATCH_ROWS, Batch, Call, Connector, Coverage, Credentials, Descriptor, Failure,
-    Field, FieldKind, Laboratory, Login, Question, Request, Session, TransactionRecord, UserAction,
-    Window,
+    AccountRecord, BATCH_ROWS, BalanceRecord, Batch, Call, Connector, Coverage, Credentials,
+    Descriptor, Failure, Field, FieldKind, Laboratory, Login, Question, Request, Session,
+    TransactionRecord, UserAction, Window,
     laboratory::Mark,
     oauth::{OAUTH_CODE, OAUTH_ERROR},
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, money::Amount};
 
 const LOGIN_STEPS: u32 = 3;
 const ANSWER_STEPS: u32 = 2;
@@ -233,6 +234,35 @@ impl Connector for Sandbox {
         }
     }
 
+    async fn balance(
+        &self,
+        call: &Call,
+        credentials: &Credentials,
+        account: &str,
+    ) -> Result<Option<BalanceRecord>, Failure> {
+        pace(call, 1).await;
+        if let Some(failure) = call.laboratory.failure(None) {
+            return Err(failure);
+        }
+        let user = value(credentials, CPF).unwrap_or_default();
+        let persona = self.persona(user).ok_or_else(unknown_user)?;
+        let shared = kept(call).shared.ok_or_else(not_shared)?;
+        let Login::Connected(session) = connect(call, user, persona)? else {
+            return Err(foreign_session());
+        };
+        let (bank, _) = self.bank(&session)?;
+        if let Some(failure) = bank.household().accounts.breakdown() {
+            return Err(failure);
+        }
+        if !shares(Some(&shared), "checking") {
+            return Err(not_shared());
+        }
+        let mut accounts = bank.checking_accounts();
+        accounts.extend(bank.savings());
+        let found = accounts.into_iter().find(|one| one.key == account);
+        Ok(found.and_then(|account| live(account, &call.laboratory, call.now())))
+    }
+
     fn collect(
         &self,
         call: Call,
@@ -313,9 +343,17 @@ impl Connector for Sandbox {
                         }
                     }
                 }
-                Product::BrokerageNote
-                | Product::MoveSecurity
-                | Product::AccountStatements => {}
+                Product::AccountStatements => {
+                    for (book, account) in bank.stated() {
+                        let asked = request.windows.iter().find(|(key, _)| *key == account.key);
+                        let Some((_, window)) = asked else { continue };
+                        for month in statements::months(&bank, *window) {
+                            let statement = statements::issue(&bank, &account, book, month, &call.laboratory);
+                            yield Batch::Statements { account: account.key.clone(), rows: vec![statement] };
+                        }
+                    }
+                }
+                Product::BrokerageNote | Product::MoveSecurity => {}
             }
         })
     }
@@ -380,6 +418,24 @@ fn rebalanced(mut account: AccountRecord, laboratory: &Laboratory) -> AccountRec
         changed.ok()
     });
     account
+}
+
+/// What is on an account, as the regulated interface tells it.
+fn live(account: AccountRecord, laboratory: &Laboratory, now: Timestamp) -> Option<BalanceRecord> {
+    let data = account.bank_data.as_ref();
+    let told = |name: &str| data?.get(name)?.as_str()?.parse::<Amount>().ok();
+    // What is pending leaves the account soon.
+    let pending = account.balance?.checked_sub(told("closingBalance")?).ok()?;
+    let blocked = pending.max(Amount::ZERO);
+    let automatically_invested = told("automaticallyInvestedBalance");
+    let account = rebalanced(account, laboratory);
+    Some(BalanceRecord {
+        available: account.balance?,
+        blocked: Some(blocked),
+        automatically_invested,
+        currency_code: account.currency_code,
+        updated_at: now,
+    })
 }
 
 /// The movements of an account with what was done to its book by hand.
@@ -574,6 +630,13 @@ fn wrong_answer() -> Failure {
     Failure::new(
         ExecutionStatus::InvalidCredentialsMfa,
         "the bank did not accept the answer; start a new update and answer again",
+    )
+}
+
+fn not_shared() -> Failure {
+    Failure::new(
+        ExecutionStatus::UserAuthorizationNotGranted,
+        "the user does not share this account with you; connect again",
     )
 }
 

@@ -188,7 +188,7 @@ pub async fn by_id<R: Row>(
 }
 
 /// Kinds of things that are found by their id, as [`kinds`] tells them.
-const KINDS: [(&str, &str); 15] = [
+const KINDS: [(&str, &str); 16] = [
     ("item", "x.deleted_at IS NULL"),
     ("account", OF_LIVING_ITEM),
     ("account_transaction", OF_LIVING_ITEM),
@@ -199,6 +199,7 @@ const KINDS: [(&str, &str); 15] = [
     ("investment_transaction", OF_LIVING_ITEM),
     ("loan", OF_LIVING_ITEM),
     ("bill", OF_LIVING_ITEM),
+    ("statement", OF_LIVING_ITEM),
     ("event", "x.position IS NOT NULL"),
     ("webhook", "1 = 1"),
     ("delivery", "1 = 1"),

@@ -14,6 +14,7 @@ use super::{
     bill::{self, BillConnection},
     details::{BankData, CreditData},
     item::Item,
+    statement::{self, StatementConnection},
     summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
     transaction::{self, TransactionConnection, TransactionFilter},
     transaction_order::TransactionOrder,
@@ -185,6 +186,27 @@ impl Account {
             before,
         };
         bill::list(ctx, self.0.id, arguments).await
+    }
+
+    /// Statements that the institution has issued for it, the latest month first; none unless ACCOUNT_STATEMENTS is collected. At most 200 a page, 50 unless told.
+    async fn statements(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start of the list. Excludes `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only rows behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
+    ) -> Result<StatementConnection> {
+        private(ctx)?;
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        statement::list(ctx, self.0.id, arguments).await
     }
 
     /// When the institution ceased to show it; null while it does. A closed account stays, with its id and its transactions, and is opened again when the institution shows it again.

@@ -185,7 +185,7 @@ pub struct BillCount(Uuid);
 
 impl BillCount {
     async fn count(&self, ctx: &Context<'_>) -> crate::error::Result<i64> {
-        loader::count_bills(ctx, self.0).await
+        loader::count_papers::<bill::Model>(ctx, self.0).await
     }
 }
 
@@ -205,6 +205,6 @@ pub async fn list(
     arguments: Arguments,
 ) -> Result<BillConnection> {
     let slice = arguments.slice(List::Bills, crate::graphql::MOST_ROWS)?;
-    let page = loader::bills_of(ctx, account, slice).await?;
+    let page = loader::papers_of::<bill::Model>(ctx, account, slice).await?;
     Ok(BillConnection::new(page, BillCount(account)))
 }

@@ -22,6 +22,7 @@ use super::{
     investment::{Investment, InvestmentTransaction},
     item::Item,
     loan::Loan,
+    statement::Statement,
     transaction::Transaction,
 };
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
 /// A page of everything that is held about a client user.
 #[derive(SimpleObject)]
 pub struct ClientUserExport {
-    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions, positions with their movements, loans and runs; then connect tokens, category rules for the user alone, events, entries of the audit log. May be empty before the end.
+    /// For each Item what it is, that credentials are held, its consents, accounts, holder, transactions, positions with their movements, loans, bills, statements and runs; then connect tokens, category rules for the user alone, events, entries of the audit log. May be empty before the end.
     records: Vec<ExportRecord>,
     /// Give it as `after` to go on; null when the export is complete.
     cursor: Option<String>,
@@ -65,6 +66,8 @@ pub enum ExportRecord {
     Loan(Loan),
     /// A bill of a card.
     Bill(Bill),
+    /// A statement of an account.
+    Statement(Statement),
     /// A run.
     Execution(Execution),
     /// A token.
@@ -138,6 +141,7 @@ impl ExportRecord {
             }
             Record::Loan(row) => Self::Loan(Loan(*row)),
             Record::Bill(row) => Self::Bill(Bill(*row)),
+            Record::Statement(row) => Self::Statement(Statement(*row)),
             Record::ConnectToken(row) => Self::ConnectToken(row.into()),
             Record::CategoryRule(row) => Self::CategoryRule(CategoryRule(row)),
             Record::Event(row) => Self::Event(Event::new(app, Arc::new(*row))),
@@ -158,6 +162,7 @@ fn kind(record: &Record) -> Option<EntityKind> {
         Record::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
         Record::Loan(_) => Some(EntityKind::Loan),
         Record::Bill(_) => Some(EntityKind::Bill),
+        Record::Statement(_) => Some(EntityKind::Statement),
         Record::Credentials(..)
         | Record::Execution(_)
         | Record::ConnectToken(_)

@@ -104,6 +104,11 @@ impl Connector {
         self.0.descriptor().is_open_finance
     }
 
+    /// Whether `fetchAccountBalance` works with its accounts.
+    async fn has_live_balance(&self) -> bool {
+        self.0.descriptor().has_live_balance
+    }
+
     /// How well it works at present.
     async fn health(&self, ctx: &Context<'_>) -> Result<ConnectorHealth> {
         let form = self.0.descriptor();
@@ -172,6 +177,7 @@ impl Plain for Connector {
             "oauth" => json.flag(form.oauth),
             "isSandbox" => json.flag(form.is_sandbox),
             "isOpenFinance" => json.flag(form.is_open_finance),
+            "hasLiveBalance" => json.flag(form.has_live_balance),
             _ => None,
         }
     }

@@ -121,6 +121,8 @@ pub enum EntityKind {
     Loan,
     /// A `Bill`.
     Bill,
+    /// A `Statement`.
+    Statement,
 }
 
 /// What became of an entity.

@@ -23,6 +23,7 @@ use super::{
     investment::{Investment, InvestmentTransaction},
     item::Item,
     loan::Loan,
+    statement::Statement,
     transaction::Transaction,
     webhook::{Delivery, Webhook},
 };
@@ -35,7 +36,7 @@ use crate::{
     error::{Error, Result as OwnResult},
     event::log,
     item,
-    product::{bill, investment, list, loan},
+    product::{investment, list, loan, paper},
     webhook,
 };
 
@@ -63,6 +64,8 @@ pub enum Node {
     Loan(Loan),
     /// A bill of a card.
     Bill(Bill),
+    /// A statement of an account.
+    Statement(Statement),
     /// What happened.
     Event(Event),
     /// An endpoint.
@@ -90,6 +93,7 @@ impl Node {
             Self::InvestmentTransaction(_) => Some(EntityKind::InvestmentTransaction),
             Self::Loan(_) => Some(EntityKind::Loan),
             Self::Bill(_) => Some(EntityKind::Bill),
+            Self::Statement(_) => Some(EntityKind::Statement),
             Self::Connector(_)
             | Self::Event(_)
             | Self::Webhook(_)
@@ -201,8 +205,12 @@ pub async fn of_table(
             each(found, |row| Node::Loan(row.into()))
         }
         "bill" => {
-            let found = bill::by_id(app, principal, ids).await?;
-            each(found, |row| Node::Bill(row.into()))
+            let found = paper::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Bill(Bill(row)))
+        }
+        "statement" => {
+            let found = paper::by_id(app, principal, ids).await?;
+            each(found, |row| Node::Statement(Statement(row)))
         }
         "event" => {
             let found = log::by_id(app, principal.application, ids).await?;

@@ -74,7 +74,7 @@ impl CreditCardMetadata<'_> {
         let Some(bill) = self.bill else {
             return Ok(None);
         };
-        Ok(loader::bill(ctx, bill).await?.map(Bill))
+        Ok(loader::paper(ctx, bill).await?.map(Bill))
     }
 
     /// Month of the bill it will be on: `YYYY-MM`.

@@ -43,6 +43,7 @@ pub fn form() -> Descriptor {
         source: SourceKind::Institution,
         overlap_days: 4,
         trusts_device: false,
+        has_live_balance: false,
         consent_lasts: None,
     }
 }

@@ -1,0 +1,202 @@
+//! What is on an account now: asked of the institution outside of runs, by what is kept of the Item.
+//!
+//! The call is counted like those of runs before it is made. Nothing that is stored changes, so that balances and movements
+//! go on being of the same run.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use entity::{
+    account, consent, item,
+    kind::{AccountType, ExecutionStatus, ItemStatus, OpenFinancePermission, RegulatedCall},
+};
+use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, sea_query::ExprTrait as _};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    connector_of, credentials_scope, find, from_bytes, guarded, laboratory, memory_scope, quota,
+    state,
+};
+use crate::{
+    app::App,
+    auth::Principal,
+    clock::Timestamp,
+    connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, Memory, regulated},
+    db::quota as purse,
+    error::{BalanceProblem, Error, Result},
+};
+
+/// Longest time that the institution has.
+const LASTS: Duration = Duration::from_secs(20);
+
+/// What is on an account of this principal, asked now. Fails with NOT_FOUND for an account that they do not have, otherwise
+/// as [`BalanceProblem`] says.
+pub async fn fetch(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+) -> Result<(account::Model, BalanceRecord)> {
+    principal.require_api_key("fetch live balances")?;
+    let row = account::Entity::owned_by(principal.application)
+        .filter(account::Column::Id.eq(id))
+        .one(app.db.read())
+        .await?;
+    let item = match &row {
+        Some(row) => find(app, principal, row.item_id).await?,
+        None => None,
+    };
+    let (row, item) = row.zip(item).ok_or(Error::NotFound { what: "account" })?;
+    let connector = connector_of(app, &item)?;
+    let form = connector.descriptor();
+    check(form, &row)?;
+    allowed(app, form, &item).await?;
+    let (credentials, call) = call(app, form, &item).await?;
+    spend(app, form, &item, call.now()).await?;
+    let (asked, key) = (connector.clone(), row.key.clone());
+    let answer = guarded(LASTS, async move {
+        asked.balance(&call, &credentials, &key).await
+    });
+    match answer.await? {
+        Ok(Some(balance)) => Ok((row, balance)),
+        Ok(None) => Err(problem(
+            BalanceProblem::NotFound,
+            "the institution no longer shows this account",
+        )),
+        Err(failure) => Err(failed(failure)),
+    }
+}
+
+fn problem(problem: BalanceProblem, message: impl Into<String>) -> Error {
+    Error::Balance {
+        problem,
+        message: message.into(),
+        retry_at: None,
+        provider_message: None,
+    }
+}
+
+/// Whether this can be asked at all.
+fn check(form: &Descriptor, row: &account::Model) -> Result<()> {
+    let reason = if !form.has_live_balance {
+        "this connector tells no live balances; see `hasLiveBalance`"
+    } else if row.kind != AccountType::Bank {
+        "only BANK accounts have a live balance"
+    } else if row.closed_at.is_some() {
+        let reason = "the institution no longer shows this account";
+        return Err(problem(BalanceProblem::NotFound, reason));
+    } else {
+        return Ok(());
+    };
+    Err(problem(BalanceProblem::InvalidRequest, reason))
+}
+
+/// Whether the user allows it, and the institution can be reached.
+async fn allowed(app: &App, form: &Descriptor, item: &item::Model) -> Result<()> {
+    let now = app.clock.now();
+    let granted = consent::Entity::owned_by(item.application_id)
+        .filter(consent::Column::ItemId.eq(item.id))
+        .filter(consent::Column::RevokedAt.is_null())
+        .filter(
+            consent::Column::ExpiresAt
+                .is_null()
+                .or(consent::Column::ExpiresAt.gt(now.0)),
+        )
+        .order_by_desc(consent::Column::Id)
+        .one(app.db.read())
+        .await?;
+    let balances = json!(OpenFinancePermission::AccountsBalances);
+    let reason = match granted.as_ref().map(|consent| &consent.permissions) {
+        None => "the user's consent has ended; connect again",
+        Some(Some(codes)) if !codes.as_array().is_some_and(|it| it.contains(&balances)) => {
+            "the user's consent does not cover balances; connect again with ACCOUNTS"
+        }
+        Some(_)
+            if state::status(item.execution_status) == ItemStatus::LoginError
+                || (form.oauth && item.memory.is_none()) =>
+        {
+            "the institution does not let this item in; connect again"
+        }
+        Some(_) if app.health.offline(form.id, item.application_id) => {
+            let reason = "the connector is OFFLINE: its institution cannot be reached";
+            return Err(problem(BalanceProblem::ConnectorUnavailable, reason));
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(problem(BalanceProblem::ConsentError, reason))
+}
+
+async fn call(app: &App, form: &Descriptor, item: &item::Model) -> Result<(Credentials, Call)> {
+    let credentials = match &item.credentials {
+        Some(envelope) => {
+            let scope = credentials_scope(item);
+            from_bytes(&app.vault.unseal(app.db.read(), scope, envelope).await?)?
+        }
+        None => Credentials::default(),
+    };
+    let memory = match &item.memory {
+        Some(envelope) => {
+            let scope = memory_scope(item);
+            Some(app.vault.unseal(app.db.read(), scope, envelope).await?)
+        }
+        None => None,
+    };
+    let call = Call {
+        clock: app.clock.clone(),
+        sandbox_step: app.config.sandbox_step,
+        files: BTreeMap::new(),
+        memory: Memory::of(memory),
+        oauth: None,
+        laboratory: laboratory::of_item(app, form, item, None).await?,
+        granted: form
+            .is_open_finance
+            .then(|| vec![RegulatedCall::AccountBalance]),
+    };
+    Ok((credentials, call))
+}
+
+/// Counts the call, for good. `now` is the time at the institution.
+async fn spend(app: &App, form: &Descriptor, item: &item::Model, now: Timestamp) -> Result<()> {
+    let limit = regulated::limit_of(RegulatedCall::AccountBalance);
+    let Some(limit) = limit.filter(|_| form.is_open_finance) else {
+        return Ok(());
+    };
+    let alone = || quota::alone(app, item.id);
+    let account = purse::Account {
+        person: item.person_digest.clone().unwrap_or_else(alone),
+        connector: item.connector_id,
+        month: quota::month(now),
+    };
+    let owner = app.clone();
+    let spent = app
+        .unit(async move {
+            let db = &owner.db;
+            purse::spend(db, db.write(), &account, limit.call, limit.month).await
+        })
+        .await?;
+    if spent {
+        return Ok(());
+    }
+    Err(Error::Balance {
+        problem: BalanceProblem::OpenFinanceRateLimit,
+        message: "this month's balances of this person at this institution are used up".to_owned(),
+        retry_at: Some(quota::resets_at(now)),
+        provider_message: None,
+    })
+}
+
+/// What a failure of the institution amounts to.
+fn failed(failure: Failure) -> Error {
+    let problem = match failure.code {
+        code if state::status(code) == ItemStatus::LoginError => BalanceProblem::ConsentError,
+        ExecutionStatus::SiteNotAvailable | ExecutionStatus::ConnectionError => {
+            BalanceProblem::ConnectorUnavailable
+        }
+        _ => BalanceProblem::FetchError,
+    };
+    Error::Balance {
+        problem,
+        message: failure.message,
+        retry_at: None,
+        provider_message: failure.provider_message,
+    }
+}
