@@ -40,12 +40,13 @@ async fn each_run_tells_its_steps_and_what_became_of_the_rows() {
             json!({ "created": created, "updated": 0, "deleted": 0, "unchanged": unchanged })
         };
         let (second, first) = (&nodes[0], &nodes[1]);
-        for (step, created) in [(0, 1), (1, 1), (2, rows), (3, 1)] {
+        // A card comes with twelve bills.
+        for (step, created) in [(0, 1), (1, 13), (2, rows), (3, 1)] {
             assert_eq!(counts(first, step), as_counted(created, 0), "step {step}");
         }
         let read = second["steps"][2]["rows"].as_u64().expect("a number");
         assert!(read > 0 && read < rows as u64);
-        for (step, unchanged) in [(0, 1), (1, 1), (2, read), (3, 1)] {
+        for (step, unchanged) in [(0, 1), (1, 13), (2, read), (3, 1)] {
             assert_eq!(counts(second, step), as_counted(0, unchanged), "step {step}");
         }
     })

@@ -110,6 +110,130 @@ async fn a_row_of_the_banks_own_is_changed_and_struck_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_row_twice_before_a_run_takes_the_place_of_the_first() {
+    on_both_engines(|test| async move {
+        let id = test.connected().await;
+        for account in [0, 1] {
+            let (_, known) = rows(&test, id, account).await;
+            let young: Vec<_> = known.iter().take(2).cloned().collect();
+            let rename = |row: &Value, text: &str| json!({ "transactionId": row["id"], "description": text });
+            for text in ["Once", "Twice"] {
+                done(&test, "updateSandboxTransaction", rename(&young[0], text)).await;
+            }
+            done(&test, "updateSandboxTransaction", rename(&young[1], "Never")).await;
+            done(&test, "deleteSandboxTransaction", json!({ "transactionId": young[1]["id"] })).await;
+            test.updated(id, &[]).await;
+            let (_, left) = rows(&test, id, account).await;
+            assert_eq!(left.len(), known.len() - 1);
+            let there = |text: &str| find(&left, text).is_some();
+            assert_eq!((there("Once"), there("Twice"), there("Never")), (false, true, false));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_row_that_was_struck_out_stays_away_when_it_would_have_settled() {
+    on_both_engines(|test| async move {
+        let id = test.connected().await;
+        let sums = async |account: usize| {
+            let (account, rows) = rows(&test, id, account).await;
+            let number = |value: &Value| {
+                value
+                    .as_str()
+                    .and_then(|it| it.parse::<rust_decimal::Decimal>().ok())
+                    .expect("a number")
+            };
+            let days = rows
+                .iter()
+                .filter(|row| row["postedOn"].as_str() > Some("2026-03-13"));
+            let posted = days
+                .filter(|row| row["status"] == "POSTED")
+                .map(|row| number(&row["amount"]));
+            (
+                number(&account["balance"]),
+                posted.sum::<rust_decimal::Decimal>(),
+            )
+        };
+        for account in [0, 1] {
+            let found = async || {
+                let (_, known) = rows(&test, id, account).await;
+                known.into_iter().find(|row| row["status"] == "PENDING")
+            };
+            // Not every day has one.
+            while found().await.is_none() {
+                done(&test, "advanceSandboxClock", json!({ "itemId": id })).await;
+                test.updated(id, &[]).await;
+            }
+            let (balance, posted) = sums(account).await;
+            let pending = found().await.expect("a row");
+            let (day, amount) = (pending["postedOn"].clone(), pending["amount"].clone());
+            done(
+                &test,
+                "deleteSandboxTransaction",
+                json!({ "transactionId": pending["id"] }),
+            )
+            .await;
+            test.updated(id, &[]).await;
+            done(
+                &test,
+                "advanceSandboxClock",
+                json!({ "itemId": id, "days": 3 }),
+            )
+            .await;
+            test.updated(id, &[]).await;
+            let (_, now) = rows(&test, id, account).await;
+            assert!(
+                !now.iter()
+                    .any(|row| row["postedOn"] == day && row["amount"] == amount),
+                "{account}"
+            );
+            // What has settled meanwhile is what the balance has changed by, or what is owed.
+            let (balance_now, posted_now) = sums(account).await;
+            let sign = if account == 0 {
+                rust_decimal::Decimal::ONE
+            } else {
+                rust_decimal::Decimal::NEGATIVE_ONE
+            };
+            assert_eq!(
+                balance_now - balance,
+                (posted_now - posted) * sign,
+                "{account}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_edited_keeps_what_is_not() {
+    on_both_engines(|test| async move {
+        let id = test.connect("2", &[("user", "user-ok"), ("password", "password-ok")]).await;
+        test.settle().await;
+        let document = "query($id: ID!) { item(id: $id) { transactions(first: 500) { nodes { id description amount currencyCode merchant { name } creditCardMetadata { cardNumber } operationType account { type } } } } }";
+        let all = async || {
+            let data = test.data(document, json!({ "id": id })).await;
+            data["item"]["transactions"]["nodes"].as_array().cloned().expect("rows")
+        };
+        // The bank shows a purchase abroad on the 20th.
+        done(&test, "advanceSandboxClock", json!({ "itemId": id, "days": 6 })).await;
+        test.updated(id, &[]).await;
+        let known = all().await;
+        let abroad = |row: &&Value| row["account"]["type"] == "CREDIT" && row["currencyCode"] == "USD";
+        let before = known.iter().find(abroad).expect("a purchase");
+        assert!(before["creditCardMetadata"]["cardNumber"].is_string());
+        done(&test, "updateSandboxTransaction", json!({ "transactionId": before["id"], "description": "Dinner" })).await;
+        test.updated(id, &[]).await;
+        let after = all().await;
+        let after = find(&after, "Dinner").expect("it is there");
+        for field in ["amount", "currencyCode", "merchant", "creditCardMetadata", "operationType"] {
+            assert_eq!(after[field], before[field], "{field}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bank_goes_on_in_time_and_its_pending_rows_settle() {
     on_both_engines(|test| async move {
         let id = test.connected().await;
@@ -154,6 +278,7 @@ async fn the_next_run_fails_as_it_was_told_to_and_the_one_after_does_not() {
         for (code, product, status, execution) in [
             ("SITE_NOT_AVAILABLE", None, "OUTDATED", "SITE_NOT_AVAILABLE"),
             ("ACCOUNT_LOCKED", None, "LOGIN_ERROR", "ACCOUNT_LOCKED"),
+            ("MERGE_ERROR", None, "OUTDATED", "MERGE_ERROR"),
             (
                 "CONNECTION_ERROR",
                 Some("IDENTITY"),
@@ -180,7 +305,7 @@ async fn the_next_run_fails_as_it_was_told_to_and_the_one_after_does_not() {
             test.updated(id, &parameters).await;
             assert_eq!(test.item(id).await["executionStatus"], "SUCCESS");
         }
-        for code in ["SUCCESS", "MERGE_ERROR", "CREATED"] {
+        for code in ["SUCCESS", "CREATE_ERROR", "CREATED"] {
             let refused = lab(
                 &test,
                 "failNextSandboxRun",

@@ -52,6 +52,14 @@ async fn a_qr_code_is_shown_renewed_and_scanned() {
         let id = test.connect("19", &[]).await;
         test.settle().await;
         assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        // Nobody scans a code at night.
+        let data = test
+            .data(
+                "query($id: ID!) { item(id: $id) { autoSync { state } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        assert_eq!(data["item"]["autoSync"]["state"], "NOT_AVAILABLE");
         let shown = ["-> WAITING_USER_ACTION", "item/waiting_user_action"];
         let events = test.events(id).await;
         assert_eq!(
@@ -442,20 +450,102 @@ async fn an_answer_is_taken_from_the_run_it_is_for_and_from_no_other() {
     .await;
 }
 
+/// Sends the browser back having refused.
+async fn refused(test: &TestApp, url: &str) {
+    let page = text(open(test, url).await).await;
+    let mut fields = SITE_LOGIN.to_vec();
+    fields[2] = ("decision", "refuse");
+    let back = location(&submit(test, &page, &fields).await);
+    open(test, &back).await;
+    test.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_refused_at_the_bank_may_think_better_of_it() {
+    on_both_engines(|test| async move {
+        let (id, url) = authorizing(&test, "200", json!([])).await;
+        refused(&test, &url).await;
+        assert_eq!(standing(&test, id).await["status"], "LOGIN_ERROR");
+        let allowed = test
+            .data(
+                "query($id: ID!) { item(id: $id) { canUpdate { allowed } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        assert_eq!(allowed["item"]["canUpdate"]["allowed"], true);
+        test.updated(id, &[]).await;
+        let asked = standing(&test, id).await;
+        assert_eq!(asked["status"], "WAITING_USER_INPUT");
+        let url = asked["parameter"]["data"].as_str().expect("an address");
+        open(&test, &agreed(&test, url, &["checking"]).await).await;
+        test.settle().await;
+        assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_again_is_asked_again_and_a_withdrawn_consent_says_so() {
+    on_both_engines(|test| async move {
+        let cpf = json!([{ "name": "cpf", "value": "761.092.776-73" }]);
+        let (id, url) = authorizing(&test, "600", cpf).await;
+        open(&test, &agreed(&test, &url, &["checking"]).await).await;
+        test.settle().await;
+        let consents = async || {
+            let data = test.data("query($id: ID!) { item(id: $id) { consents { nodes { revokedAt } } } }", json!({ "id": id })).await;
+            let nodes = data["item"]["consents"]["nodes"].as_array().cloned().expect("a list");
+            nodes.iter().map(|node| node["revokedAt"].is_null()).collect::<Vec<_>>()
+        };
+        assert_eq!(consents().await, [true]);
+        // A run by itself goes on with what was granted.
+        test.updated(id, &[]).await;
+        assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        let input = json!({ "itemId": id, "code": "USER_AUTHORIZATION_REVOKED" });
+        test.data("mutation($input: FailNextSandboxRunInput!) { failNextSandboxRun(input: $input) { item { id } } }", json!({ "input": input })).await;
+        test.updated(id, &[]).await;
+        assert_eq!(standing(&test, id).await["status"], "LOGIN_ERROR");
+        assert_eq!(consents().await, [false]);
+        // The same number, written otherwise, is the same person, who must say yes once more.
+        test.updated(id, &[("cpf", "76109277673")]).await;
+        let asked = standing(&test, id).await;
+        assert_eq!(asked["status"], "WAITING_USER_INPUT");
+        let url = asked["parameter"]["data"].as_str().expect("an address");
+        open(&test, &agreed(&test, url, &["checking", "card"]).await).await;
+        test.settle().await;
+        assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        assert_eq!(consents().await, [true, false]);
+
+        let again = json!({ "connectorId": "600", "avoidDuplicates": true, "parameters": [{ "name": "cpf", "value": "761.092.776-73" }] });
+        let again = test.query("mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }", json!({ "input": again })).await;
+        assert_eq!(code_of(&again), "ITEM_USER_ALREADY_EXISTS");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authorisation_that_takes_too_long_is_over() {
     on_both_engines(|test| async move {
         let (id, url) = authorizing(&test, "200", json!([])).await;
         let back = agreed(&test, &url, &["card"]).await;
         test.advance(Duration::from_mins(10));
-        let late = open(&test, &back).await;
-        assert_eq!(late.status(), StatusCode::BAD_REQUEST);
-        assert!(text(late).await.contains("took too long"));
-        test.settle().await;
         let code = "USER_INPUT_TIMEOUT";
+        let landing = format!("https://app.example/connected?step=2&itemId={id}&error={code}");
+        assert_eq!(location(&open(&test, &back).await), landing);
+        test.settle().await;
         assert_eq!(
             standing(&test, id).await,
             ended("OUTDATED", code, Some(code))
+        );
+        // No automatic run asks for a login that nobody makes.
+        let data = test
+            .data(
+                "query($id: ID!) { item(id: $id) { nextAutoSyncAt autoSync { state } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        assert_eq!(
+            data["item"],
+            json!({ "nextAutoSyncAt": null, "autoSync": { "state": "NOT_AVAILABLE" } })
         );
     })
     .await;

@@ -16,14 +16,17 @@ use ponte::{
     db::{self, Engine},
     item::{self, upkeep::Upkeep},
 };
-use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _,
+};
 use serde_json::{Value, json};
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 
 use crate::support::{
     TestApp, api_key, code_of, create_application, id_at, on_both_engines,
-    scripted::{Bank, row, scripted_as},
+    scripted::{Bank, investment, row, scripted_as},
 };
 
 const ANA: [(&str, &str); 1] = [("cpf", "761.092.776-73")];
@@ -72,6 +75,40 @@ impl TestApp {
             .await;
         self.settle().await;
         id_at(&answer["data"], "/createItem/item/id")
+    }
+
+    /// An Item of somebody that collects these products, settled.
+    async fn of_products(&self, cpf: &str, products: &[&str]) -> Uuid {
+        let document =
+            "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }";
+        let parameters = json!([{ "name": "cpf", "value": cpf }]);
+        let input =
+            json!({ "connectorId": "7000", "parameters": parameters, "products": products });
+        let data = self.data(document, json!({ "input": input })).await;
+        self.settle().await;
+        id_at(&data, "/createItem/item/id")
+    }
+
+    /// Uses up a call of this month.
+    async fn use_up(&self, id: Uuid, call: RegulatedCall) {
+        let limit = LIMITS.iter().find(|limit| limit.call == call);
+        let used_up = quota::Model {
+            person: item_row(self, id).await.person_digest.expect("a person"),
+            connector_id: 7000,
+            month: item::quota::month(self.app.clock.now()),
+            call,
+            used: limit.expect("every call has one").month,
+        };
+        let written = self.app.db.write();
+        quota::Entity::delete_many()
+            .filter(quota::Column::Call.eq(call))
+            .exec(written)
+            .await
+            .expect("forgotten");
+        quota::Entity::insert(used_up.into_active_model().reset_all())
+            .exec_without_returning(written)
+            .await
+            .expect("used up");
     }
 
     async fn quotas(&self, principal: &Principal, id: Uuid) -> Value {
@@ -261,6 +298,7 @@ async fn automatic_runs_of_a_month_starve_nothing() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (test, bank) = regulated(engine, &ALL).await;
         test.every(Some(Interval::Hours(8))).await;
+        bank.lock().expect("a bank").investments = vec![investment("cdb", 100)];
         let id = test.of(&test.principal, ANA[0].1).await;
         // To the first of April, then that month to its last day.
         let mut most = BTreeMap::new();
@@ -300,7 +338,7 @@ async fn automatic_runs_of_a_month_starve_nothing() {
         }
         let bank = bank.lock().expect("a bank");
         let days = |window: &ponte::connector::Window| (window.to - window.from).num_days();
-        assert!(bank.windows[1..].iter().all(|window| days(window) == 6));
+        assert!(bank.windows[2..].iter().all(|window| days(window) == 6));
     }
 }
 
@@ -335,6 +373,7 @@ async fn older_movements_are_asked_for_once_a_week_while_some_are_pending() {
 async fn every_call_that_is_used_up_has_its_warning() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (test, bank) = regulated(engine, &ALL).await;
+        bank.lock().expect("a bank").investments = vec![investment("cdb", 100)];
         let id = test.of(&test.principal, ANA[0].1).await;
         assert_eq!(test.used(id).await.len(), RegulatedCall::iter().count());
         // The code of its product's warning, and whether the product goes on without the call.
@@ -362,22 +401,11 @@ async fn every_call_that_is_used_up_has_its_warning() {
             test.advance(8 * DAY);
             let limit = LIMITS.iter().find(|limit| limit.call == call);
             let limit = limit.expect("every call has one");
-            let person = item_row(&test, id).await.person_digest.expect("a person");
             quota::Entity::delete_many()
                 .exec(test.app.db.write())
                 .await
                 .expect("forgotten");
-            let used_up = quota::Model {
-                person,
-                connector_id: 7000,
-                month: item::quota::month(test.app.clock.now()),
-                call,
-                used: limit.month,
-            };
-            quota::Entity::insert(used_up.into_active_model().reset_all())
-                .exec_without_returning(test.app.db.write())
-                .await
-                .expect("used up");
+            test.use_up(id, call).await;
             bank.lock().expect("a bank").granted.clear();
             test.updated(id, &[]).await;
             let (updated, codes) = test.stands(id, limit.product).await;
@@ -415,16 +443,133 @@ async fn what_may_be_asked_once_a_week_is_left_out_meanwhile() {
         test.updated(id, &[]).await;
         let item = test.item(id).await;
         assert_eq!(item["executionStatus"], "SUCCESS");
-        assert_eq!(
-            test.stands(id, Product::Identity).await,
-            (false, Vec::new())
-        );
+        // It is as new as the institution lets it be.
+        assert_eq!(test.stands(id, Product::Identity).await, (true, Vec::new()));
         assert_eq!(since(&item), first);
         assert_eq!(test.used(id).await["IDENTITY"], 1);
         test.advance(7 * DAY);
         test.updated(id, &[]).await;
         assert_eq!(test.stands(id, Product::Identity).await, (true, Vec::new()));
         assert_eq!(test.used(id).await["IDENTITY"], 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payment_data_that_is_added_has_its_history_or_waits_for_it() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let all = [
+            Product::Accounts,
+            Product::Transactions,
+            Product::PaymentData,
+        ];
+        for used_up in [false, true] {
+            let (test, bank) = regulated(engine, &all).await;
+            let id = test
+                .of_products(ANA[0].1, &["ACCOUNTS", "TRANSACTIONS"])
+                .await;
+            if used_up {
+                test.use_up(id, RegulatedCall::TransactionsOlder).await;
+            }
+            let add = async || {
+                bank.lock().expect("a bank").windows.clear();
+                let input = json!({ "itemId": id, "products": all.map(Product::as_str) });
+                test.data("mutation($input: UpdateItemInput!) { updateItem(input: $input) { item { id } } }", json!({ "input": input })).await;
+                test.settle().await;
+                bank.lock().expect("a bank").windows[0].from
+            };
+            let year_ago: chrono::NaiveDate = "2025-03-16".parse().expect("a day");
+            let first_recent = "2026-03-10".parse().expect("a day");
+            if used_up {
+                assert_eq!(add().await, first_recent);
+                assert_eq!(
+                    test.stands(id, Product::Transactions).await,
+                    (true, vec!["TXN_003".to_owned()])
+                );
+                // A month later it is read after all.
+                test.advance(16 * DAY);
+            }
+            assert!(add().await <= year_ago + chrono::Days::new(16));
+            assert_eq!(
+                test.stands(id, Product::Transactions).await,
+                (true, Vec::new())
+            );
+            // And is complete from then on.
+            assert!(add().await > year_ago + chrono::Days::new(300));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_movements_of_a_new_position_are_asked_for_and_counted() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (test, bank) = regulated(engine, &ALL).await;
+        let id = test.of(&test.principal, ANA[0].1).await;
+        // There is nothing to ask about.
+        assert_eq!(test.used(id).await["INVESTMENT_TRANSACTIONS_OLDER"], 0);
+        assert_eq!(
+            test.stands(id, Product::InvestmentsTransactions).await,
+            (true, Vec::new())
+        );
+        bank.lock().expect("a bank").investments = vec![investment("cdb", 100)];
+        for (days, older) in [(2, 1), (1, 1), (7, 2)] {
+            test.advance(days * DAY);
+            test.updated(id, &[]).await;
+            assert_eq!(
+                test.used(id).await["INVESTMENT_TRANSACTIONS_OLDER"],
+                older,
+                "{days}"
+            );
+        }
+        // What could not be read has no movements that were.
+        bank.lock().expect("a bank").failing = Some(Product::Investments);
+        let (test, other) = regulated(engine, &ALL).await;
+        other.lock().expect("a bank").failing = Some(Product::Investments);
+        let id = test.of(&test.principal, ANA[0].1).await;
+        let (updated, codes) = test.stands(id, Product::InvestmentsTransactions).await;
+        assert_eq!((updated, codes[0].as_str()), (false, "INV_006"));
+        assert_eq!(test.used(id).await["INVESTMENT_TRANSACTIONS_RECENT"], 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_lacks_everything_waits_for_the_month_and_says_nothing_of_the_institution() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let all = [
+            Product::Accounts,
+            Product::Transactions,
+            Product::PaymentData,
+        ];
+        let (test, _bank) = regulated(engine, &all).await;
+        test.every(Some(Interval::Hours(24))).await;
+        let mut id = Uuid::nil();
+        for _ in 0..30 {
+            id = test.of(&test.principal, ANA[0].1).await;
+        }
+        let item = test.item(id).await;
+        assert_eq!(item["executionStatus"], "ERROR");
+        let data = test
+            .data(
+                "query($id: ID!) { item(id: $id) { nextAutoSyncAt } }",
+                json!({ "id": id }),
+            )
+            .await;
+        assert!(
+            data["item"]["nextAutoSyncAt"].as_str() >= Some(APRIL),
+            "{data}"
+        );
+        item::health::run_once(&test.app)
+            .await
+            .expect("it is measured");
+        let data = test
+            .data(
+                "{ connector(id: \"7000\") { health { connectionsLast6Hours status } } }",
+                json!({}),
+            )
+            .await;
+        assert_eq!(
+            data["connector"]["health"]["connectionsLast6Hours"], 4,
+            "{data}"
+        );
     }
 }
 

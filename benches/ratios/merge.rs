@@ -101,6 +101,7 @@ pub async fn merging(app: &App, application: Uuid) {
                 coverage: Some(&coverage),
                 source: SourceKind::Institution,
                 payments: false,
+                in_full: true,
             },
         )
         .await

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use entity::kind::{ExecutionStatus, Product, TransactionStatus, TransactionType};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Failure, TransactionRecord, Window};
 use crate::{clock::Timestamp, money::Amount};
@@ -24,6 +25,9 @@ pub struct Laboratory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Edit {
+    /// The transaction that it was done to, as it was collected before.
+    #[serde(default)]
+    pub of: Option<Uuid>,
     /// The row that is struck out, if one is.
     pub struck: Option<Mark>,
     /// The row that is written, if one is.
@@ -67,9 +71,10 @@ impl Mark {
     pub fn fits(&self, row: &TransactionRecord) -> bool {
         match (&self.id, &row.id) {
             (Some(id), Some(own)) => id == own,
+            // The text of a row changes as it settles.
             (None, None) => {
                 (self.posted_on, self.amount) == (row.posted_on, row.amount)
-                    && self.description == row.description
+                    && (!self.settled || self.description == row.description)
             }
             _ => false,
         }
@@ -78,13 +83,13 @@ impl Mark {
 
 impl Written {
     /// As a connector hands it over.
-    pub fn record(&self, currency_code: &str) -> TransactionRecord {
+    pub fn record(self, currency_code: &str) -> TransactionRecord {
         let midnight = self.posted_on.and_time(chrono::NaiveTime::MIN).and_utc();
         TransactionRecord {
-            id: self.id.clone(),
+            id: self.id,
             date: Timestamp::from(midnight),
             posted_on: self.posted_on,
-            description: self.description.clone(),
+            description: self.description,
             description_raw: None,
             amount: self.amount,
             amount_in_account_currency: None,
@@ -101,6 +106,19 @@ impl Written {
         }
     }
 
+    /// In the place of a row, whose other details stay.
+    pub fn over(self, row: TransactionRecord) -> TransactionRecord {
+        let same = self.amount == row.amount;
+        TransactionRecord {
+            description_raw: row.description_raw,
+            amount_in_account_currency: row.amount_in_account_currency.filter(|_| same),
+            balance: row.balance.filter(|_| same),
+            provider_code: row.provider_code,
+            details: row.details,
+            ..self.record(&row.currency_code)
+        }
+    }
+
     /// What it is recognised by.
     pub fn mark(&self) -> Mark {
         Mark {
@@ -113,6 +131,10 @@ impl Written {
     }
 }
 
+fn told(code: ExecutionStatus) -> Failure {
+    Failure::new(code, "the run was told in the laboratory to fail like this")
+}
+
 impl Laboratory {
     /// The failure that was asked for at a product's step, or of the login when `None`.
     pub fn failure(&self, at: Option<Product>) -> Option<Failure> {
@@ -123,52 +145,42 @@ impl Laboratory {
             ));
         }
         let (code, place) = self.fails?;
-        (place == at)
-            .then(|| Failure::new(code, "the run was told in the laboratory to fail like this"))
+        (place == at && code != ExecutionStatus::MergeError).then(|| told(code))
     }
 
-    /// What was written into an account's book, inside a window.
-    pub fn written<'a>(
-        &'a self,
-        account: &'a str,
+    /// The failure to store what was collected, if that was asked for.
+    pub fn merge_failure(&self) -> Option<Failure> {
+        let (code, _) = self.fails?;
+        (code == ExecutionStatus::MergeError).then(|| told(code))
+    }
+
+    /// What the edits of an account's book come to, of rows of a window that count towards its balance: written ones that are
+    /// POSTED, and struck ones that had settled or would have, up to a day.
+    pub fn difference(
+        &self,
+        account: &str,
         window: Window,
-    ) -> impl Iterator<Item = &'a Written> {
-        let written = self.of(account).filter_map(|edit| edit.written.as_ref());
-        written.filter(move |row| (window.from..=window.to).contains(&row.posted_on))
-    }
-
-    /// What was struck out of an account's book. Each mark strikes out one row.
-    pub fn struck<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Mark> {
-        self.of(account).filter_map(|edit| edit.struck.as_ref())
-    }
-
-    /// What the edits of an account's book come to, of rows that count towards its balance.
-    pub fn difference(&self, account: &str) -> Option<Amount> {
-        let always = Window {
-            from: NaiveDate::MIN,
-            to: NaiveDate::MAX,
-        };
-        self.difference_within(account, always)
-    }
-
-    /// The same, of rows inside a window.
-    pub fn difference_within(&self, account: &str, window: Window) -> Option<Amount> {
+        settled_to: NaiveDate,
+    ) -> Option<Amount> {
         let inside = |day| (window.from..=window.to).contains(&day);
         let mut sum = Amount::ZERO;
-        for row in self.written(account, window) {
-            if row.status == TransactionStatus::Posted {
+        for edit in self.of(account) {
+            let written = edit.written.as_ref();
+            let written = written.filter(|row| row.status == TransactionStatus::Posted);
+            if let Some(row) = written.filter(|row| inside(row.posted_on)) {
                 sum = sum.checked_add(row.amount).ok()?;
             }
-        }
-        for mark in self.struck(account) {
-            if mark.settled && inside(mark.posted_on) {
+            let struck = edit.struck.as_ref();
+            let struck = struck.filter(|mark| mark.settled || mark.posted_on <= settled_to);
+            if let Some(mark) = struck.filter(|mark| inside(mark.posted_on)) {
                 sum = sum.checked_sub(mark.amount).ok()?;
             }
         }
         Some(sum)
     }
 
-    fn of<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Edit> {
+    /// What was done to an account's book, in order.
+    pub fn of<'a>(&'a self, account: &'a str) -> impl Iterator<Item = &'a Edit> {
         let own = self.edits.iter().filter(move |(key, _)| key == account);
         own.map(|(_, edit)| edit)
     }

@@ -72,6 +72,12 @@ pub fn limits(product: Product) -> impl Iterator<Item = &'static Limit> {
     LIMITS.iter().filter(move |limit| limit.product == product)
 }
 
+/// How long a product's answers are used before any of its calls is made again; `None` when every run makes one.
+pub fn rests(product: Product) -> Option<Duration> {
+    let every: Option<Vec<Duration>> = limits(product).map(|limit| limit.every).collect();
+    every?.into_iter().min()
+}
+
 /// The limit of a call.
 pub fn limit_of(call: Call) -> Option<&'static Limit> {
     LIMITS.iter().find(|limit| limit.call == call)

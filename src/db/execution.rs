@@ -68,7 +68,12 @@ pub async fn ended_with_staging(db: &Db) -> Result<Vec<Uuid>> {
 }
 
 /// Removes some of the transactions that a run has staged, and says how many.
-pub async fn delete_staged(db: &Db, execution: Uuid, limit: u64) -> Result<usize> {
+pub async fn delete_staged(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    execution: Uuid,
+    limit: u64,
+) -> Result<usize> {
     // Found by where they are: a join by key could be planned over stale statistics.
     let sql = match db.engine() {
         Engine::Postgres => {
@@ -81,7 +86,9 @@ pub async fn delete_staged(db: &Db, execution: Uuid, limit: u64) -> Result<usize
         }
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let done = execute(db, sql, [execution.into(), limit.into()]).await?;
+    let values = [execution.into(), limit.into()];
+    let statement = Statement::from_sql_and_values(db.backend(), sql, values);
+    let done = connection.execute_raw(statement).await?.rows_affected();
     Ok(usize::try_from(done).unwrap_or(usize::MAX))
 }
 

@@ -263,7 +263,13 @@ pub async fn delete(db: &Db, txn: &impl ConnectionTrait, table: Table, ids: &[Uu
 }
 
 /// Removes some of the documents that a run has staged, and says how many: those of one kind with all its parents, or all.
-pub async fn forget(db: &Db, execution: Uuid, kind: Option<&str>, limit: usize) -> Result<usize> {
+pub async fn forget(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    execution: Uuid,
+    kind: Option<&str>,
+    limit: usize,
+) -> Result<usize> {
     let (place, one, rest) = match db.engine() {
         Engine::Postgres => ("ctid", "= ANY(ARRAY(", "))"),
         Engine::Sqlite => ("rowid", "IN (", ")"),
@@ -280,8 +286,7 @@ pub async fn forget(db: &Db, execution: Uuid, kind: Option<&str>, limit: usize) 
         "DELETE FROM staged_document WHERE {place} {one}\
          SELECT {place} FROM staged_document WHERE execution_id = $1{of_kind} LIMIT $2{rest}"
     );
-    let done = db
-        .write()
+    let done = connection
         .execute_raw(Statement::from_sql_and_values(db.backend(), sql, values))
         .await?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))

@@ -171,7 +171,7 @@ impl Mutation {
         })
     }
 
-    /// Makes the next run of an Item fail with a code; the one after that is as it would be. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with INVALID_INPUT for a code that no institution ends a run with.
+    /// Makes the next run of an Item fail with a code; the one after that is as it would be. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. MERGE_ERROR comes once everything has been collected; the others while logging in, or in the step of `product`. Fails with INVALID_INPUT for a code that no run ends with.
     async fn fail_next_sandbox_run(
         &self,
         ctx: &Context<'_>,

@@ -200,6 +200,12 @@ fn unable(form: &Descriptor, item: &item::Model) -> Option<&'static str> {
     if asks && !form.trusts_device {
         return Some("every run needs something from the user; use updateItem with them");
     }
+    if form.credentials.is_empty() && !form.trusts_device {
+        return Some("every run needs the user at the institution; use updateItem with them");
+    }
+    if form.oauth && item.memory.is_none() {
+        return Some("the user has not logged in at the institution yet; use updateItem with them");
+    }
     let keeps = form.credentials.iter().any(|field| !field.optional);
     if keeps && item.credentials.is_none() {
         return Some("no parameters are kept; send them with updateItem");

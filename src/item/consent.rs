@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use entity::{
     consent, item,
-    kind::{EventType, OpenFinancePermission, Product},
+    kind::{EntityKind, EventType, OpenFinancePermission, Product},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -26,6 +28,7 @@ use crate::{
     event::{
         self, Draft,
         body::{ConsentEnds, Ending},
+        change::Told,
     },
 };
 
@@ -69,18 +72,40 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// Withdraws what was allowed on an Item.
+/// Withdraws what was allowed on an Item, and answers what.
 pub(super) async fn revoke(
     txn: &DatabaseTransaction,
     item: &item::Model,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Vec<Uuid>> {
+    let live = consent::Column::ItemId
+        .eq(item.id)
+        .and(consent::Column::RevokedAt.is_null());
+    let ids = consent::Entity::find()
+        .filter(live.clone())
+        .order_by_asc(consent::Column::Id)
+        .select_only()
+        .column(consent::Column::Id)
+        .into_tuple()
+        .all(txn)
+        .await?;
     consent::Entity::update_many()
         .col_expr(consent::Column::RevokedAt, Expr::value(now.0))
-        .filter(consent::Column::ItemId.eq(item.id))
-        .filter(consent::Column::RevokedAt.is_null())
+        .filter(live)
         .exec(txn)
         .await?;
+    Ok(ids)
+}
+
+/// Notes that a user has withdrawn at the institution what they had allowed.
+pub(crate) async fn withdrawn(
+    txn: &DatabaseTransaction,
+    item: &mut Held,
+    now: Timestamp,
+) -> Result<()> {
+    let revoked = revoke(txn, item, now).await?.into_iter();
+    item.note(revoked.map(|id| Told::updated(EntityKind::Consent, id, &["revokedAt"])));
+    (item.consent_expires_at, item.consent_notice_at) = (None, None);
     Ok(())
 }
 

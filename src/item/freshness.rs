@@ -2,7 +2,7 @@
 //!
 //! Data is as of the last run that has collected its product. It is stale when the last run has not, and when that is
 //! longer ago than two intervals of automatic runs: one may fail, two are a reason to look. Where the Item takes no part
-//! in automatic runs, two days count instead.
+//! in automatic runs, two days count instead. What a regulated institution may be asked only now and then has that time more.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use entity::{item, kind::Product};
 use serde_json::Value;
 
 use super::auto_sync::{self, State};
-use crate::{app::App, clock::Timestamp};
+use crate::{app::App, clock::Timestamp, connector::regulated};
 
 /// How long data stays fresh where no automatic run renews it.
 const FRESH_FOR: Duration = Duration::from_hours(48);
@@ -37,6 +37,9 @@ pub fn of(app: &App, item: &item::Model, product: Product) -> Freshness {
         .filter(|standing| !matches!(standing.state, State::Disabled | State::NotAvailable))
         .and_then(|standing| standing.interval)
         .map_or(FRESH_FOR, |interval| interval * 2);
+    let regulated = item.person_digest.is_some();
+    let rests = regulated::rests(product).filter(|_| regulated);
+    let lasts = lasts + rests.unwrap_or_default();
     Freshness {
         as_of,
         stale: !updated || as_of.is_none_or(|at| at.plus(lasts) < now),

@@ -174,12 +174,25 @@ pub(super) fn credentials_digest(
     (!kept.is_empty()).then(|| {
         let connector = connector.to_be_bytes();
         let mut parts: Vec<&[u8]> = vec![b"credentials", application.as_bytes(), &connector];
-        for (name, value) in kept {
+        let values: Vec<_> = kept.iter().map(|(name, value)| bare(name, value)).collect();
+        for (name, value) in kept.keys().zip(&values) {
             parts.push(name.as_bytes());
             parts.push(value.expose_secret().as_bytes());
         }
         app.vault.digest(&parts)
     })
+}
+
+/// Parameters that are a tax number.
+const TAX_NUMBERS: [&str; 2] = ["cnpj", "cpf"];
+
+/// A value as it is compared: a tax number is the same with dots and without.
+pub(super) fn bare(name: &str, value: &SecretString) -> SecretString {
+    if !TAX_NUMBERS.contains(&name) {
+        return value.clone();
+    }
+    let digits = value.expose_secret().chars().filter(char::is_ascii_digit);
+    SecretString::from(digits.collect::<String>())
 }
 
 /// A digest that finds a one-step MFA value that was used in the run before.

@@ -211,15 +211,15 @@ pub async fn fail_next(
     code: ExecutionStatus,
     at: Option<Product>,
 ) -> Result<item::Model> {
-    let ours = matches!(
-        code,
-        ExecutionStatus::CreateError | ExecutionStatus::MergeError
-    );
-    if !state::is_failure(code) || ours {
+    if !state::is_failure(code) || code == ExecutionStatus::CreateError {
         return Err(Error::invalid(
             "code",
-            "must be one that an institution can end a run with, such as SITE_NOT_AVAILABLE",
+            "must be one that a run can end with, such as SITE_NOT_AVAILABLE",
         ));
+    }
+    if code == ExecutionStatus::MergeError && at.is_some() {
+        let reason = "MERGE_ERROR comes when everything has been collected, and is of no product";
+        return Err(Error::invalid("product", reason));
     }
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
@@ -312,6 +312,7 @@ pub async fn write(
             status: new.status,
         };
         let edit = Edit {
+            of: None,
             struck: None,
             written: Some(written),
         };
@@ -365,7 +366,12 @@ pub async fn edit(
             description: to.description.unwrap_or(row.description),
             status: to.status.unwrap_or(row.status),
         });
-        replace(&txn, &app, &item, &account.key, mark, written).await?;
+        let edit = Edit {
+            of: Some(row.id),
+            struck: Some(mark),
+            written,
+        };
+        replace(&txn, &app, &item, &account.key, edit).await?;
         close(txn, &app, &principal, item).await
     })
     .await
@@ -381,14 +387,14 @@ fn check_text(text: &str) -> Result<()> {
     }
 }
 
-/// Strikes a row out and writes another in its place. A row that was written by hand is changed where it was written.
+/// Strikes a row out and writes another in its place. A row that was written by hand, or edited before, is changed where it
+/// was written.
 async fn replace(
     txn: &DatabaseTransaction,
     app: &App,
     item: &item::Model,
     account_key: &str,
-    mark: Mark,
-    written: Option<Written>,
+    edit: Edit,
 ) -> Result<()> {
     use sandbox_movement::{Column as C, Entity};
 
@@ -401,10 +407,12 @@ async fn replace(
     for row in edits {
         let mut known: Edit = serde_json::from_value(row.body.clone()).map_err(Error::internal)?;
         let by_hand = known.written.as_ref().map(Written::mark);
-        if by_hand.as_ref() != Some(&mark) {
+        if known.of != edit.of && by_hand != edit.struck {
             continue;
         }
-        known.written = written;
+        // Ponte has this row under this id until the next run, whatever is done to it at the bank.
+        known.of = edit.of;
+        known.written = edit.written;
         if known.struck.is_none() && known.written.is_none() {
             Entity::delete_by_id(row.id).exec(txn).await?;
         } else {
@@ -414,10 +422,6 @@ async fn replace(
         }
         return Ok(());
     }
-    let edit = Edit {
-        struck: Some(mark),
-        written,
-    };
     insert(txn, app, item, account_key, &edit).await
 }
 

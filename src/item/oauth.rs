@@ -73,7 +73,8 @@ pub struct Landing {
 /// Answers the question of the run that a browser comes back to; a worker goes on with it.
 ///
 /// A browser that comes again, having been reloaded, goes on as before. Fails with NOT_FOUND when `state` is not one of
-/// ours or its run has ended, and with ITEM_MFA_EXPIRED when it comes too late.
+/// ours or its run has ended, and with ITEM_MFA_EXPIRED when it comes too late and
+/// the application has named no page to go on to.
 pub async fn come_back(
     app: &App,
     caller: Caller,
@@ -130,14 +131,22 @@ async fn take(
         Brought::Code(code) => (OAUTH_CODE, code, true),
         Brought::Error(error) => (OAUTH_ERROR, error.into(), false),
     };
+    let refused = (!agreed).then_some(ExecutionStatus::UserAuthorizationNotGranted);
     let landing = Landing {
-        url: landing(&item, agreed),
+        url: landing(&item, refused),
         agreed,
     };
     match mfa::question(&item, app.clock.now()) {
         Ok(field) if field.kind == FieldKind::Oauth => {}
         Ok(_) => return Err(NOT_FOUND),
-        Err(Error::ItemMfaExpired) => return Err(Error::ItemMfaExpired),
+        Err(Error::ItemMfaExpired) => {
+            let error = Some(ExecutionStatus::UserInputTimeout);
+            let url = self::landing(&item, error).ok_or(Error::ItemMfaExpired)?;
+            return Ok(Landing {
+                url: Some(url),
+                agreed: false,
+            });
+        }
         Err(_) => return Ok(landing),
     }
     if value.expose_secret().len() > LONGEST_CODE {
@@ -159,15 +168,12 @@ async fn take(
 }
 
 /// The application's page, told which Item it is about and what went wrong, if something has.
-fn landing(item: &item::Model, agreed: bool) -> Option<Url> {
+fn landing(item: &item::Model, error: Option<ExecutionStatus>) -> Option<Url> {
     let mut url = Url::parse(item.oauth_redirect_uri.as_deref()?).ok()?;
     let mut query = url.query_pairs_mut();
     query.append_pair("itemId", &item.id.to_string());
-    if !agreed {
-        query.append_pair(
-            "error",
-            ExecutionStatus::UserAuthorizationNotGranted.as_str(),
-        );
+    if let Some(error) = error {
+        query.append_pair("error", error.as_str());
     }
     drop(query);
     Some(url)

@@ -89,6 +89,8 @@ pub(super) fn judge(
             ))
         };
     }
+    // Where nothing is sent the user says it at the institution, anew with every login that it has refused.
+    let new_parameters = new_parameters || form.credentials.is_empty();
     if let Some(retry_at) = lockout::until(logins, form, item, now) {
         return Err(Error::TooManyLoginAttempts { retry_at });
     }

@@ -136,7 +136,7 @@ async fn staging(app: &App) -> Result<usize> {
 async fn staging_of(app: &App, execution: Uuid) -> Result<usize> {
     let mut removed = 0;
     loop {
-        let batch = db::execution::delete_staged(&app.db, execution, BATCH).await?;
+        let batch = db::execution::delete_staged(&app.db, app.db.write(), execution, BATCH).await?;
         removed += batch;
         if batch == 0 {
             break;
@@ -144,7 +144,8 @@ async fn staging_of(app: &App, execution: Uuid) -> Result<usize> {
     }
     // Last of all: by these a run with something staged is found again after a crash.
     loop {
-        let batch = db::snapshot::forget(&app.db, execution, None, DOCUMENTS).await?;
+        let batch =
+            db::snapshot::forget(&app.db, app.db.write(), execution, None, DOCUMENTS).await?;
         removed += batch;
         if batch == 0 {
             return Ok(removed);

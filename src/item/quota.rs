@@ -117,24 +117,18 @@ pub fn updated_at(item: &item::Model, product: Product) -> Option<Timestamp> {
     Some(Timestamp(at))
 }
 
-/// Whether a run is to make a call: it makes it always, or what was answered before is old or was never stored, or, for
-/// older movements, some are missing.
+/// Whether a run is to make a call: it makes it always, or what was answered before is old or was never stored.
 pub fn is_due(item: &item::Model, limit: &Limit, now: Timestamp) -> bool {
     let updated = updated_at(item, limit.product);
-    if let RegulatedCall::TransactionsOlder | RegulatedCall::InvestmentTransactionsOlder =
-        limit.call
-    {
-        return updated.is_none_or(|updated| updated.date() < first_recent_day(now));
-    }
     match (limit.every, made_at(item, limit.call), updated) {
         (Some(every), Some(made), Some(updated)) => updated < made || now.since(made) >= every,
         _ => true,
     }
 }
 
-/// The first day whose movements are recent.
-pub fn first_recent_day(now: Timestamp) -> NaiveDate {
-    now.date() - Days::new(RECENT_DAYS)
+/// The first day whose movements are recent, on a day.
+pub fn first_recent_day(today: NaiveDate) -> NaiveDate {
+    today - Days::new(RECENT_DAYS)
 }
 
 /// How often calls were made in this month.
@@ -232,9 +226,9 @@ mod tests {
         let now = at("2026-03-16T12:00:00Z");
         let ago = |hours| now.minus(Duration::from_hours(hours));
         let of = |made: Option<Timestamp>, stored: Option<Timestamp>| item::Model {
-            calls_at: made.map(|made| json!({ "LOAN_LIST": made, "TRANSACTIONS_OLDER": made })),
+            calls_at: made.map(|made| json!({ "LOAN_LIST": made })),
             status_detail: json!({ "LOANS": { "lastUpdatedAt": stored },
-                "TRANSACTIONS": { "lastUpdatedAt": stored }, "ACCOUNTS": { "lastUpdatedAt": stored } }),
+                "ACCOUNTS": { "lastUpdatedAt": stored } }),
             ..updated()
         };
         let limit = |product, call| {
@@ -257,15 +251,5 @@ mod tests {
         }
         let always = limit(Product::Accounts, RegulatedCall::AccountBalance);
         assert!(is_due(&of(Some(now), Some(now)), always, now));
-        let older = limit(Product::Transactions, RegulatedCall::TransactionsOlder);
-        for (stored, due) in [
-            (None, true),
-            (Some(0), false),
-            (Some(156), false),
-            (Some(157), true),
-        ] {
-            let item = of(None, stored.map(ago));
-            assert_eq!(is_due(&item, older, now), due, "{stored:?}");
-        }
     }
 }

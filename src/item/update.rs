@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use entity::{
     connect_token, item,
-    kind::{AuditAction, EntityKind, ExecutionStatus, Product},
+    kind::{AuditAction, EntityKind, ExecutionStatus, ItemStatus, Product},
 };
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
@@ -14,8 +14,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Change, Changed, auto_sync, connector_of, consent, create::position, credentials_scope,
-    from_bytes, input, insert_execution, lock, lockout, permission, quota, save, state::Signal,
+    Change, Changed, auto_sync, connector_of, consent,
+    create::position,
+    credentials_scope, from_bytes, input, insert_execution, lock, lockout, permission, quota, save,
+    state::{self, Signal},
     to_bytes, transition, triggered_by, unfinished, upload,
 };
 use crate::{
@@ -101,6 +103,12 @@ async fn update_in_task(
         item.products = json!(input::products(form, Some(products))?);
     }
     let position = position(&txn, item.application_id).await?;
+    let refused = state::status(item.execution_status) == ItemStatus::LoginError;
+    // A login on the institution's own site is made anew, instead of with what that has granted before.
+    if form.oauth && (!sent.is_empty() || refused && form.credentials.is_empty()) {
+        let granted = item.memory.take();
+        app.vault.destroy(&txn, granted.as_deref()).await?;
+    }
     if !sent.is_empty() && (form.consent_lasts.is_some() || form.is_open_finance) {
         consent::give(app, form, &mut item);
         let given = consent::insert(&txn, app, form, &item).await?;
@@ -215,10 +223,10 @@ async fn merged(
     item.mfa_digest = mfa;
     let same = stored.len() == sorted.kept.len()
         && stored.iter().all(|(name, value)| {
-            sorted
-                .kept
-                .get(name)
-                .is_some_and(|kept| kept.expose_secret() == value.expose_secret())
+            sorted.kept.get(name).is_some_and(|kept| {
+                let (kept, value) = (input::bare(name, kept), input::bare(name, value));
+                kept.expose_secret() == value.expose_secret()
+            })
         });
     if !same {
         app.vault

@@ -130,6 +130,11 @@ impl<'a> Known<'a> {
         self.0.get(key).copied()
     }
 
+    /// The accounts that there are staged ones of.
+    fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.0.values().map(|row| row.id)
+    }
+
     /// The keys that accounts were first known by, by the keys of those that were known by another one.
     pub fn first_keys(&self) -> HashMap<String, String> {
         let renamed = self.0.iter().filter_map(|(key, row)| {
@@ -221,16 +226,19 @@ pub async fn close_vanished(
     app: &App,
     execution: &execution::Model,
     read: &[Product],
+    source: SourceKind,
 ) -> Result<Vec<Told>> {
     let mut told = Vec::new();
     if read.is_empty() {
         return Ok(told);
     }
     let staged = staged(txn, execution.id).await?;
-    let shown: HashSet<&str> = staged.iter().map(|it| it.record.key.as_str()).collect();
+    let stored = of_item(txn, execution).await?;
+    // Also what has another key by now, and was left as it was.
+    let shown: HashSet<Uuid> = Known::among(&stored, &staged, source).ids().collect();
     let now = app.clock.now();
-    for mut row in of_item(txn, execution).await? {
-        let vanished = read.contains(&product(row.kind)) && !shown.contains(row.key.as_str());
+    for mut row in stored {
+        let vanished = read.contains(&product(row.kind)) && !shown.contains(&row.id);
         if vanished && row.closed_at.is_none() {
             row.closed_at = Some(now);
             row.updated_at = now;

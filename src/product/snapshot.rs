@@ -151,13 +151,18 @@ pub async fn staged(
     Ok(found.into_iter().map(|row| (row.key, row.body)).collect())
 }
 
-/// Forgets what an interrupted stream of a product has staged, so that what the institution took back meanwhile does not
-/// stay.
-pub async fn restart(app: &App, execution: Uuid, product: Product) -> Result<()> {
+/// Forgets some of what a stream of a product has staged, and says how many documents that were.
+pub async fn forget(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: Uuid,
+    product: Product,
+) -> Result<usize> {
+    let mut forgotten = 0;
     for kind in staged_by(product) {
-        while rows::forget(&app.db, execution, Some(kind), BATCH).await? > 0 {}
+        forgotten += rows::forget(&app.db, txn, execution, Some(kind), BATCH).await?;
     }
-    Ok(())
+    Ok(forgotten)
 }
 
 /// The stored parent of what is merged, and what has been staged of it.

@@ -285,6 +285,8 @@ pub struct Collected<'a> {
     pub source: SourceKind,
     /// Whether payment data has been collected too. If not, what is stored of it stays.
     pub payments: bool,
+    /// Whether no movement was left out because the regulator's limit was reached.
+    pub in_full: bool,
 }
 
 /// Merges what a run has staged for an account. The account's row is saved when its own state has changed.
@@ -325,7 +327,7 @@ pub async fn merge(
             }
         }
         let to = Some(covered.window.to);
-        let paid_to = to.filter(|_| collected.payments);
+        let paid_to = to.filter(|_| collected.payments && collected.in_full);
         if row.collected_to < to || row.payment_collected_to < paid_to || before.is_some() {
             row.collected_to = row.collected_to.max(to);
             row.payment_collected_to = row.payment_collected_to.max(paid_to);

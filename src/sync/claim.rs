@@ -129,24 +129,37 @@ fn open(app: &App, lanes: &[Lane], now: Timestamp) -> Vec<Lane> {
     lanes.iter().filter(open).copied().collect()
 }
 
-/// Of each connector that is OFFLINE one, if it is time to try it out, and of the others all.
+/// Of each connector that is OFFLINE one, to try it out, and of the others all.
+fn one_of_each_offline(app: &App, candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut tried = BTreeSet::new();
+    let mut through = candidates;
+    through.retain(|candidate| {
+        let Lane {
+            application,
+            connector,
+        } = candidate.lane;
+        !app.health.offline(connector, application) || tried.insert(connector)
+    });
+    through
+}
+
+/// Leaves out those that would try out a connector which is OFFLINE before it is time to.
 async fn let_through(
     app: &App,
     txn: &DatabaseTransaction,
-    candidates: Vec<Candidate>,
+    chosen: Vec<Candidate>,
     now: Timestamp,
-) -> Result<Vec<Candidate>> {
-    let mut through = Vec::with_capacity(candidates.len());
-    let mut tried = BTreeSet::new();
-    for candidate in candidates {
+) -> Result<Vec<Uuid>> {
+    let mut through = Vec::with_capacity(chosen.len());
+    for candidate in chosen {
         let Lane {
             application,
             connector,
         } = candidate.lane;
         if !app.health.offline(connector, application)
-            || (tried.insert(connector) && item::health::begin_trial(txn, connector, now).await?)
+            || item::health::begin_trial(txn, connector, now).await?
         {
-            through.push(candidate);
+            through.push(candidate.id);
         }
     }
     Ok(through)
@@ -164,7 +177,7 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         0 => Vec::new(),
         most => lane::due_items(db, &txn, &open(app, lanes, now), now, most).await?,
     };
-    let automatic = let_through(app, &txn, automatic, now).await?;
+    let automatic = one_of_each_offline(app, automatic);
     let mut share = Share::new(
         &app.config.connector_limits,
         lane::running(db, &txn, now).await?,
@@ -172,12 +185,13 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         now,
     );
     let mut taken = Vec::new();
-    let mut chosen = share.choose(lost, most);
-    chosen.extend(share.choose(asked, most - chosen.len()));
+    let mut chosen = ids(&share.choose(lost, most));
+    chosen.extend(ids(&share.choose(asked, most - chosen.len())));
     if !chosen.is_empty() {
         taken = lane::take_executions(db, &txn, &chosen, now, lease, young).await?;
     }
     let chosen = share.choose(automatic, room.automatic(chosen.len()));
+    let chosen = let_through(app, &txn, chosen, now).await?;
     if !chosen.is_empty() {
         let items = lane::take_items(db, &txn, &chosen, now).await?;
         taken.extend(item::auto_sync::start(&txn, app, items, now.plus(lease)).await?);
@@ -186,6 +200,10 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
     txn.commit().await?;
     app.wakes.relay.notify();
     Ok(taken)
+}
+
+fn ids(candidates: &[Candidate]) -> Vec<Uuid> {
+    candidates.iter().map(|candidate| candidate.id).collect()
 }
 
 /// How much a node may take.
@@ -250,7 +268,7 @@ impl<'a> Share<'a> {
 
     /// The next to run, at most so many: of the application that has least running, what has waited longest and whose
     /// connector has room.
-    fn choose(&mut self, mut candidates: Vec<Candidate>, most: usize) -> Vec<Uuid> {
+    fn choose(&mut self, mut candidates: Vec<Candidate>, most: usize) -> Vec<Candidate> {
         candidates.sort_unstable_by_key(|candidate| (candidate.due_at, candidate.id));
         let mut waiting: BTreeMap<Uuid, VecDeque<Candidate>> = BTreeMap::new();
         for candidate in candidates {
@@ -268,7 +286,7 @@ impl<'a> Share<'a> {
             };
             let next = waiting.get_mut(&application).and_then(VecDeque::pop_front);
             match next {
-                Some(candidate) if self.admit(candidate.lane) => chosen.push(candidate.id),
+                Some(candidate) if self.admit(candidate.lane) => chosen.push(candidate),
                 Some(_) => {}
                 None => {
                     waiting.remove(&application);
@@ -369,8 +387,8 @@ mod tests {
         let candidates = [waiting(1, 0, 10, 100), waiting(2, 0, 900_000, 100)].concat();
         let chosen = share.choose(candidates, 9);
         // Five run already: the other catches up, then they take turns.
-        assert_eq!(of_application(&chosen, 2), 7);
-        assert_eq!(of_application(&chosen, 1), 2);
+        assert_eq!(of_application(&ids(&chosen), 2), 7);
+        assert_eq!(of_application(&ids(&chosen), 1), 2);
     }
 
     #[test]

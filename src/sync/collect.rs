@@ -10,10 +10,9 @@ use entity::{
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{
-    quota::{self, Admitted},
+    quota::{self, Admitted, Reading},
     record::{self, Notes},
     run::{Lease, products},
 };
@@ -21,10 +20,10 @@ use crate::{
     app::App,
     connector::{
         Batch, BillRecord, Call, Connector, Coverage, Failure, IdentityRecord, InvestmentRecord,
-        InvestmentTransactionRecord, LARGEST_STATEMENT, LoanRecord, RETRY_AT, Request, Session,
+        InvestmentTransactionRecord, LARGEST_STATEMENT, LoanRecord, RETRY_AT, Session,
         StatementRecord, Warning, Window,
     },
-    db::merge,
+    db::{execution as staging, merge},
     error::{Error, Result},
     item::{
         history::Step,
@@ -44,6 +43,8 @@ use crate::{
 const FIRST_DAYS: u64 = 365;
 /// Days that a PENDING row can make a later collection reach back.
 const PENDING_DAYS: u64 = 45;
+/// Most staged rows that one transaction removes.
+const FORGOTTEN: u64 = 2_000;
 /// Longest time between two batches of a stream.
 const BATCH_LASTS: std::time::Duration = std::time::Duration::from_mins(5);
 
@@ -67,10 +68,10 @@ pub async fn collect(
     product: Product,
 ) -> Result<Collected> {
     let started_at = app.clock.now();
-    if product == Product::Transactions {
-        restart(app, execution.id).await?;
+    // What nobody has claimed before has nothing staged.
+    if execution.epoch > 1 {
+        restart(app, execution, product).await?;
     }
-    snapshot::restart(app, execution.id, product).await?;
     let source = connector.descriptor().source;
     let wanted = products(execution);
     let accounts = account::staged(app.db.read(), execution.id).await?;
@@ -92,7 +93,7 @@ pub async fn collect(
         covered: Vec::new(),
         warnings: Vec::new(),
     };
-    let request = match product {
+    let readings = match product {
         Product::Transactions => {
             windows(app, connector, execution, today, &accounts, &known).await?
         }
@@ -101,13 +102,18 @@ pub async fn collect(
             statement_windows(app, execution, today, &accounts, &known).await?
         }
         Product::InvestmentsTransactions => {
-            Ok(position_windows(app, connector, execution, today).await?)
+            position_windows(app, connector, execution, today).await?
         }
         _ => Ok(Vec::new()),
     };
-    let admitted = match request.map(|windows| Request { product, windows }) {
-        Ok(request) => {
-            quota::admit(app, connector.descriptor(), execution, call.now(), request).await?
+    let admitted = match readings {
+        Ok(readings) => {
+            let step = quota::Planned {
+                product,
+                readings,
+                today,
+            };
+            quota::admit(app, connector.descriptor(), execution, step).await?
         }
         Err(warning) => Admitted::refused(warning),
     };
@@ -203,8 +209,8 @@ fn next(
     })
 }
 
-/// Which days of which account to ask for.
-type Windows = Vec<(String, Window)>;
+/// What to ask of each account or position; a warning when there is nothing to ask about.
+type Readings = Result<Vec<Reading>, Warning>;
 
 /// What to read of the transactions of the accounts that a run has found; a warning when there are none.
 ///
@@ -217,7 +223,7 @@ async fn windows(
     today: NaiveDate,
     staged: &[account::Staged],
     known: &Known<'_>,
-) -> Result<Result<Windows, Warning>> {
+) -> Result<Readings> {
     if staged.is_empty() {
         let failed = record::steps(execution)?
             .iter()
@@ -228,31 +234,36 @@ async fn windows(
     let payments = products(execution).contains(&Product::PaymentData);
     let pending = merge::oldest_pending(&app.db, execution.item_id).await?;
     let days_back = |days: u64| today - chrono::Days::new(days);
-    let mut windows = Vec::with_capacity(staged.len());
+    let mut readings = Vec::with_capacity(staged.len());
     for staged in staged {
         let key = staged.record.key.clone();
-        let collected = known.get(&key).and_then(|row| {
-            let mut to = row.collected_to?;
-            if payments {
-                to = to.min(row.payment_collected_to?);
-            }
-            Some((row.id, to))
-        });
-        let from = match collected {
+        let row = known.get(&key);
+        let collected_to = row.and_then(|row| row.collected_to);
+        let complete_to = if payments {
+            collected_to.min(row.and_then(|row| row.payment_collected_to))
+        } else {
+            collected_to
+        };
+        let from = match row.zip(complete_to) {
             None => days_back(FIRST_DAYS),
-            Some((id, to)) => {
+            Some((row, to)) => {
                 let since = to - chrono::Days::new(overlap);
                 pending
                     .iter()
-                    .find(|(account, _)| *account == id)
+                    .find(|(account, _)| *account == row.id)
                     .map_or(since, |(_, oldest)| {
                         since.min((*oldest).max(days_back(PENDING_DAYS)))
                     })
             }
         };
-        windows.push((key, Window { from, to: today }));
+        readings.push(Reading {
+            key,
+            window: Window { from, to: today },
+            collected_to,
+            complete_to,
+        });
     }
-    Ok(Ok(windows))
+    Ok(Ok(readings))
 }
 
 /// What to read of the statements of the accounts that a run has found: the months behind the latest that is stored. A
@@ -263,7 +274,7 @@ async fn statement_windows(
     to: NaiveDate,
     staged: &[account::Staged],
     known: &Known<'_>,
-) -> Result<Result<Windows, Warning>> {
+) -> Result<Readings> {
     if staged.is_empty() {
         return Ok(Err(Warning {
             code: "STM_001".to_owned(),
@@ -279,41 +290,46 @@ async fn statement_windows(
         let stored = known.get(&key).and_then(|row| next.get(&row.id).copied());
         let first = statement::first_of_month(to - chrono::Days::new(FIRST_DAYS));
         let from = stored.unwrap_or(first);
-        (key, Window { from, to })
+        Reading::of(key, Window { from, to })
     };
     Ok(Ok(staged.iter().map(window).collect()))
 }
 
-/// What to read of the movements of the positions that a run has found.
+/// What to read of the movements of the positions that a run has found. A warning when it could not find any.
 async fn position_windows(
     app: &App,
     connector: &Arc<dyn Connector>,
     execution: &execution::Model,
     to: NaiveDate,
-) -> Result<Windows> {
+) -> Result<Readings> {
     let shown = record::has_collected(execution, Product::Investments)?;
     let overlap = chrono::Days::new(u64::from(connector.descriptor().overlap_days));
-    let mut windows = Vec::new();
-    for (key, collected_to) in investment::to_read(app, execution, shown).await? {
-        let from = collected_to.map_or(to - chrono::Days::new(FIRST_DAYS), |day| day - overlap);
-        windows.push((key, Window { from, to }));
+    let positions = investment::to_read(app, execution, shown).await?;
+    if positions.is_empty() && !shown {
+        let text = "The investments could not be read, so their transactions could not either.";
+        return Ok(Err(quota::lacking("INV_006", text)));
     }
-    Ok(windows)
+    let readings = positions.into_iter().map(|(key, collected_to)| {
+        let from = collected_to.map_or(to - chrono::Days::new(FIRST_DAYS), |day| day - overlap);
+        Reading {
+            key,
+            window: Window { from, to },
+            collected_to,
+            complete_to: collected_to,
+        }
+    });
+    Ok(Ok(readings.collect()))
 }
 
 /// What to read of payment data: what has been read of transactions. A warning when that could not be.
-fn covered_windows(execution: &execution::Model) -> Result<Result<Windows, Warning>> {
+fn covered_windows(execution: &execution::Model) -> Result<Readings> {
     if !record::has_collected(execution, Product::Transactions)? {
-        return Ok(Err(Warning {
-            code: "PAY_001".to_owned(),
-            message: "The transactions could not be read, so their payment data could not either."
-                .to_owned(),
-            provider_message: None,
-        }));
+        let text = "The transactions could not be read, so their payment data could not either.";
+        return Ok(Err(quota::lacking("PAY_001", text)));
     }
     let covered = record::covered(execution)?.into_iter();
     Ok(Ok(covered
-        .map(|coverage| (coverage.account, coverage.window))
+        .map(|coverage| Reading::of(coverage.account, coverage.window))
         .collect()))
 }
 
@@ -326,11 +342,7 @@ fn no_accounts(failed: bool) -> Warning {
     } else {
         ("TXN_002", "There are no accounts to read transactions of.")
     };
-    Warning {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        provider_message: None,
-    }
+    quota::lacking(code, message)
 }
 
 /// Where a stream goes.
@@ -540,9 +552,25 @@ impl Staging<'_> {
     }
 }
 
-/// Forgets what an interrupted stream of transactions has staged, so that what the institution took back meanwhile does
-/// not stay.
-async fn restart(app: &App, execution: Uuid) -> Result<()> {
-    while crate::db::execution::delete_staged(&app.db, execution, 2_000).await? > 0 {}
-    Ok(())
+/// Forgets what an interrupted stream of a product has staged, so that what the institution took back meanwhile does not
+/// stay: as long as this worker holds the run, so that it takes nothing from another that has it by now.
+async fn restart(app: &App, execution: &execution::Model, product: Product) -> Result<()> {
+    loop {
+        let (owner, run, epoch) = (app.clone(), execution.id, execution.epoch);
+        let forgotten = app
+            .unit(async move {
+                let txn = owner.db.begin().await?;
+                record::hold(&txn, run, epoch).await?;
+                let mut forgotten = snapshot::forget(&txn, &owner, run, product).await?;
+                if product == Product::Transactions {
+                    forgotten += staging::delete_staged(&owner.db, &txn, run, FORGOTTEN).await?;
+                }
+                txn.commit().await?;
+                Ok(forgotten)
+            })
+            .await?;
+        if forgotten == 0 {
+            return Ok(());
+        }
+    }
 }

@@ -12,13 +12,12 @@ use crate::{
     app::App,
     clock::Timestamp,
     connector::{
-        Descriptor, Failure, RETRY_AT, Request, Warning,
+        Descriptor, Failure, RETRY_AT, Request, Warning, Window,
         regulated::{self, Limit},
     },
     db::quota::{Account, spend},
     error::Result,
     item::{history::Step, quota, save},
-    product::account,
 };
 
 /// Of the calls for older movements, so many are left to accounts that miss some: what became of PENDING ones is asked
@@ -64,43 +63,82 @@ impl Admitted {
     }
 }
 
-/// Spends what a step is about to call, for good, and leaves out of its request what must not be called. `now` is the time
-/// at the institution.
+/// What to read of an account or a position.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Its key at the institution.
+    pub key: String,
+    /// The days to ask for.
+    pub window: Window,
+    /// The last day of which every movement is stored.
+    pub collected_to: Option<NaiveDate>,
+    /// The same, of which everything is that is told of them elsewhere too.
+    pub complete_to: Option<NaiveDate>,
+}
+
+impl Reading {
+    /// A window of what is not asked for movement by movement.
+    pub fn of(key: String, window: Window) -> Self {
+        Self {
+            key,
+            window,
+            collected_to: None,
+            complete_to: None,
+        }
+    }
+}
+
+/// A step that is about to be made.
+pub struct Planned {
+    /// Of which product.
+    pub product: Product,
+    /// What to read.
+    pub readings: Vec<Reading>,
+    /// The day at the institution.
+    pub today: NaiveDate,
+}
+
+impl Planned {
+    fn request(&self) -> Request {
+        let windows = self.readings.iter();
+        Request {
+            product: self.product,
+            windows: windows
+                .map(|reading| (reading.key.clone(), reading.window))
+                .collect(),
+        }
+    }
+}
+
+/// Spends what a step is about to call, for good, and leaves out of its request what must not be called.
 pub async fn admit(
     app: &App,
     form: &Descriptor,
     execution: &execution::Model,
-    now: Timestamp,
-    request: Request,
+    step: Planned,
 ) -> Result<Admitted> {
-    if !form.is_open_finance || regulated::limits(request.product).next().is_none() {
+    if !form.is_open_finance || regulated::limits(step.product).next().is_none() {
         return Ok(Admitted::Call {
-            request,
+            request: step.request(),
             granted: None,
             warnings: Vec::new(),
         });
     }
-    let known = account::of_item(app.db.read(), execution).await?;
-    let known = known
-        .into_iter()
-        .filter_map(|row| Some((row.key, row.collected_to?)))
-        .collect();
     let (owner, execution) = (app.clone(), execution.clone());
     let overlap = Days::new(form.overlap_days.into());
-    let work = async move { spend_all(&owner, &execution, now, request, known, overlap).await };
+    let work = async move { spend_all(&owner, &execution, step, overlap).await };
     app.unit(Box::pin(work)).await
 }
 
 async fn spend_all(
     app: &App,
     execution: &execution::Model,
-    now: Timestamp,
-    request: Request,
-    known: Vec<(String, NaiveDate)>,
+    step: Planned,
     overlap: Days,
 ) -> Result<Admitted> {
+    let now = app.clock.now();
     let txn = app.db.begin().await?;
-    let mut item = record::lock(&txn, execution, app.clock.now()).await?;
+    let mut item = record::lock(&txn, execution, now).await?;
     let unknown = || quota::alone(app, execution.item_id);
     let person = item.person_digest.get_or_insert_with(unknown).clone();
     let purse = Purse {
@@ -113,9 +151,11 @@ async fn spend_all(
         },
         now,
     };
-    let admitted = match request.product {
-        Product::Transactions => purse.transactions(&item, request, &known, overlap).await?,
-        _ => purse.others(&item, request).await?,
+    let admitted = match step.product {
+        Product::Transactions | Product::InvestmentsTransactions => {
+            purse.movements(&item, step, overlap).await?
+        }
+        _ => purse.others(&item, step).await?,
     };
     if let Admitted::Call {
         granted: Some(granted),
@@ -145,18 +185,18 @@ impl Purse<'_> {
     }
 
     /// A step makes all calls that are due. Without one that every run makes it is over; what is due now and then and used
-    /// up is left out, as long as something was read before.
-    async fn others(&self, item: &item::Model, request: Request) -> Result<Admitted> {
-        let product = request.product;
-        let before = quota::updated_at(item, product).is_some();
+    /// up is left out, as long as what it has answered before is remembered.
+    async fn others(&self, item: &item::Model, step: Planned) -> Result<Admitted> {
+        let before = quota::updated_at(item, step.product).is_some();
         let (mut granted, mut warnings, mut refused) = (Vec::new(), Vec::new(), None);
-        for limit in regulated::limits(product) {
+        for limit in regulated::limits(step.product) {
             if !quota::is_due(item, limit, self.now) {
                 continue;
             }
+            let remembered = before && quota::made_at(item, limit.call).is_some();
             if self.spend(limit, 0).await? {
                 granted.push(limit.call);
-            } else if limit.every.is_some() && before {
+            } else if limit.every.is_some() && remembered {
                 warnings.push(used_up(limit, self.now));
                 refused = Some(limit);
             } else {
@@ -167,38 +207,43 @@ impl Purse<'_> {
             (true, None) => Admitted::Fresh,
             (true, Some(limit)) => Admitted::used_up(limit, self.now),
             (false, _) => Admitted::Call {
-                request,
+                request: step.request(),
                 granted: Some(granted),
                 warnings,
             },
         })
     }
 
-    /// Every account is read for the days that count as recent. Older movements are asked for, once for all accounts, when
-    /// one misses some; when that is used up, accounts that do are left as they are.
-    async fn transactions(
+    /// Everything is read for the days that count as recent. Older movements are asked for, once for all, when an account or
+    /// position misses some; when that is used up, those that do are left as they are.
+    async fn movements(
         &self,
         item: &item::Model,
-        mut request: Request,
-        known: &[(String, NaiveDate)],
+        mut step: Planned,
         overlap: Days,
     ) -> Result<Admitted> {
-        let mut limits = regulated::limits(Product::Transactions);
+        let mut limits = regulated::limits(step.product);
         let (Some(recent), Some(older)) = (limits.next(), limits.next()) else {
             return Ok(Admitted::Fresh);
         };
-        let first = quota::first_recent_day(self.now);
-        let read_to = |key: &str| {
-            let mut known = known.iter();
-            known.find_map(|(known, to)| (known == key).then_some(*to))
-        };
-        let misses = |key: &str| read_to(key).is_none_or(|to| to < first);
+        if step.readings.is_empty() {
+            return Ok(Admitted::Call {
+                request: step.request(),
+                granted: Some(Vec::new()),
+                warnings: Vec::new(),
+            });
+        }
+        let first = quota::first_recent_day(step.today);
+        let misses = |reading: &Reading| reading.collected_to.is_none_or(|to| to < first);
+        let missing = step.readings.iter().any(misses);
+        // What is told of movements elsewhere, such as who paid: they are read again for it.
+        let bare = |reading: &Reading| reading.complete_to.is_none_or(|to| to < first);
+        let bare = step.readings.iter().any(bare);
         // Beyond the overlap a window reaches back for PENDING rows only.
-        let pending = request.windows.iter().any(|(key, window)| {
-            let since = read_to(key).map(|to| to - overlap);
-            since.is_some_and(|since| window.from < since.min(first))
+        let pending = step.readings.iter().any(|reading| {
+            let since = reading.complete_to.map(|to| to - overlap);
+            since.is_some_and(|since| reading.window.from < since.min(first))
         });
-        let missing = request.windows.iter().any(|(key, _)| misses(key));
         if !self.spend(recent, 0).await? {
             return Ok(Admitted::used_up(recent, self.now));
         }
@@ -209,24 +254,24 @@ impl Purse<'_> {
         let asked = if missing {
             self.spend(older, 0).await?
         } else {
-            pending && again && self.spend(older, RESERVED).await?
+            (bare || pending && again) && self.spend(older, RESERVED).await?
         };
         if asked {
             granted.push(older.call);
         } else {
-            request.windows.retain(|(key, _)| !misses(key));
-            if missing {
+            step.readings.retain(|reading| !misses(reading));
+            if missing || bare {
                 warnings.push(used_up(older, self.now));
             }
-            if request.windows.is_empty() {
+            if step.readings.is_empty() {
                 return Ok(Admitted::used_up(older, self.now));
             }
-            for (_, window) in &mut request.windows {
-                window.from = window.from.max(first);
+            for reading in &mut step.readings {
+                reading.window.from = reading.window.from.max(first);
             }
         }
         Ok(Admitted::Call {
-            request,
+            request: step.request(),
             granted: Some(granted),
             warnings,
         })
@@ -247,6 +292,18 @@ fn used_up(limit: &Limit, now: Timestamp) -> Warning {
     }
 }
 
+/// What the client should know of a step that has nothing to ask about.
+pub fn lacking(code: &str, message: &str) -> Warning {
+    Warning {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        provider_message: None,
+    }
+}
+
+/// The codes of steps that have failed for lack of what another step was refused.
+const LACKING: [&str; 4] = ["TXN_005", "PAY_001", "STM_001", "INV_006"];
+
 /// Whether every step has failed for what is used up, or for lack of what another step was refused.
 pub fn lasts(steps: &[Step]) -> bool {
     steps.iter().all(|step| {
@@ -255,6 +312,6 @@ pub fn lasts(steps: &[Step]) -> bool {
             || step
                 .warnings
                 .iter()
-                .any(|warning| warning.code == "TXN_005")
+                .any(|warning| LACKING.contains(&warning.code.as_str()))
     })
 }

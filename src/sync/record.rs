@@ -1,6 +1,9 @@
 //! Recording a step: state, Item, events and the run's own notes in one transaction, fenced by the epoch.
 
-use entity::{execution, item, kind::Product};
+use entity::{
+    execution, item,
+    kind::{ExecutionStatus, Product},
+};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
 };
@@ -12,12 +15,13 @@ use crate::{
     app::App,
     clock::Timestamp,
     connector::{
-        Coverage, Memory, Question, Session, SourceKind, UserAction, Warning, memory::Change,
+        Coverage, Memory, Question, RETRY_AT, Session, SourceKind, UserAction, Warning,
+        memory::Change,
     },
     error::{Error, Result},
     event::change::Told,
     item::{
-        Held, connector_of, execution_scope,
+        Held, connector_of, consent, execution_scope,
         history::{Counts, Step},
         laboratory, memory_scope, products_of, transition, upload,
     },
@@ -249,6 +253,11 @@ pub async fn finish(
     notes: Notes,
     merge_warnings: Vec<(Product, Warning)>,
 ) -> Result<execution::Model> {
+    let revoked = matches!(&what, transition::Move::Fail(failure)
+        if failure.code == ExecutionStatus::UserAuthorizationRevoked);
+    // What Ponte refuses until later says nothing of the institution.
+    let asked = !matches!(&what, transition::Move::Fail(failure)
+        if failure.code == ExecutionStatus::Error && failure.attributes.contains_key(RETRY_AT));
     let owner = app.clone();
     let execution = app
         .unit(Box::pin(async move {
@@ -270,7 +279,9 @@ pub async fn finish(
                 let read = read_whole(&steps(&execution)?);
                 let source = connector_of(&app, &item)?.descriptor().source;
                 if source == SourceKind::Institution {
-                    item.note(account::close_vanished(&txn, &app, &execution, &read).await?);
+                    item.note(
+                        account::close_vanished(&txn, &app, &execution, &read, source).await?,
+                    );
                 }
                 let told = identity::merge(&txn, &app, &execution).await?;
                 count_holder(&mut execution, told.as_ref())?;
@@ -283,6 +294,9 @@ pub async fn finish(
                 merged,
                 app.clock.now(),
             );
+            if revoked {
+                consent::withdrawn(&txn, &mut item, app.clock.now()).await?;
+            }
             upload::delete_of_run(&txn, &item, &execution).await?;
             if connector_of(&app, &item)?.descriptor().is_sandbox {
                 laboratory::spent(&txn, &execution).await?;
@@ -293,7 +307,11 @@ pub async fn finish(
         }))
         .await?;
     metrics::execution_ended(execution.status, execution.triggered_by);
-    if let Some(connector) = app.connectors.find(execution.connector_id) {
+    if let Some(connector) = app
+        .connectors
+        .find(execution.connector_id)
+        .filter(|_| asked)
+    {
         app.outcomes.count(connector.descriptor(), &execution);
     }
     app.wakes.relay.notify();
@@ -363,13 +381,19 @@ fn status_detail(
     }
     for product in requested {
         let step = steps.iter().find(|step| step.product == product);
-        let updated = merged && step.is_some_and(|step| step.failure.is_none());
-        let before = item
-            .status_detail
-            .get(product.as_str())
-            .and_then(|before| before.get("lastUpdatedAt"))
-            .cloned()
-            .unwrap_or(Value::Null);
+        let before = item.status_detail.get(product.as_str());
+        let before = |name: &str| before.and_then(|before| before.get(name)).cloned();
+        // A run leaves out what is as new as its institution lets it be.
+        let updated = merged
+            && step.map_or_else(
+                || before("isUpdated") == Some(true.into()),
+                |step| step.failure.is_none(),
+            );
+        let last = if updated && step.is_some() {
+            json!(now)
+        } else {
+            before("lastUpdatedAt").unwrap_or(Value::Null)
+        };
         let mut warnings: Vec<Warning> = step.map_or_else(Vec::new, |step| step.warnings.clone());
         warnings.extend(
             step.and_then(|step| step.failure.as_ref())
@@ -389,7 +413,7 @@ fn status_detail(
             product.as_str().to_owned(),
             json!({
                 "isUpdated": updated,
-                "lastUpdatedAt": if updated { json!(now) } else { before },
+                "lastUpdatedAt": last,
                 "warnings": warnings,
             }),
         );

@@ -122,7 +122,10 @@ async fn keep(app: &App, lease: &Lease, id: uuid::Uuid, epoch: i64) {
 
 async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Result<()> {
     if execution.lost_leases >= MOST_LOST_LEASES {
-        let code = ExecutionStatus::UnexpectedError;
+        let code = match execution.status {
+            ExecutionStatus::Merging => ExecutionStatus::MergeError,
+            _ => ExecutionStatus::UnexpectedError,
+        };
         return fail(app, execution, Failure::new(code, state::explanation(code))).await;
     }
     let item = item::Entity::owned_by(execution.application_id)
@@ -165,6 +168,9 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
                 return fail(app, execution, Failure::new(code, state::explanation(code))).await;
             }
             ExecutionStatus::Merging => {
+                if let Some(failure) = call.laboratory.merge_failure() {
+                    return fail(app, execution, failure).await;
+                }
                 return Box::pin(store::merge(app, lease, &connector, execution)).await;
             }
             _ => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use entity::{
     execution,
-    kind::{AccountType, Product},
+    kind::{AccountType, Product, RegulatedCall},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    connector::{Connector, SourceKind},
+    connector::{Connector, SourceKind, Warning, regulated},
     error::Result,
     item::{save, state::Signal},
     product::{
@@ -22,6 +22,8 @@ use crate::{
         transaction::{self, Collected, Merged},
     },
 };
+
+const OLDER: RegulatedCall = RegulatedCall::TransactionsOlder;
 
 /// Merges account by account, each noted in its own transaction: a crash goes on with the next one.
 pub async fn merge(
@@ -42,6 +44,10 @@ pub async fn merge(
         cards: went_well(Product::CreditCards),
         transactions: went_well(Product::Transactions),
         payments: went_well(Product::PaymentData),
+        in_full: !steps.iter().any(|step| {
+            let of_older = |warning: &Warning| warning.code == regulated::code(OLDER);
+            step.product == Product::Transactions && step.warnings.iter().any(of_older)
+        }),
         statements: went_well(Product::AccountStatements),
     };
     let of_run = Arc::new(of_run);
@@ -81,6 +87,8 @@ struct OfRun {
     transactions: bool,
     /// Whether the payment data of those has.
     payments: bool,
+    /// Whether no movement was left out because the regulator's limit was reached.
+    in_full: bool,
     /// Whether their statements have been collected.
     statements: bool,
 }
@@ -99,9 +107,10 @@ async fn merge_account(
         let mut item = record::lock(&txn, &execution, app.clock.now()).await?;
         let (all, source) = (&of_run.accounts, of_run.source);
         let (mut row, told) = account::merge(&txn, &app, &execution, staged, all, source).await?;
+        let mut of_account = Counts::of_one(told.as_ref());
         if of_run.cards && row.kind == AccountType::Credit {
             // Before the movements that are on them.
-            bill::merge(&txn, &app, &execution, row.id, &row.key).await?;
+            of_account += bill::merge(&txn, &app, &execution, row.id, &row.key).await?;
         }
         let merged = if of_run.transactions {
             let covered = record::covered(&execution)?;
@@ -109,6 +118,7 @@ async fn merge_account(
                 coverage: covered.iter().find(|coverage| coverage.account == row.key),
                 source,
                 payments: of_run.payments,
+                in_full: of_run.in_full,
             };
             transaction::merge(&txn, &app, &execution, &mut row, collected).await?
         } else {
@@ -117,7 +127,7 @@ async fn merge_account(
         let mut note = MergedAccount {
             account: key,
             product: None,
-            counts: vec![(account::product(row.kind), Counts::of_one(told.as_ref()))],
+            counts: vec![(account::product(row.kind), of_account)],
             warning: None,
             told,
         };

@@ -81,11 +81,15 @@ async fn merge_item(
         let app = owner;
         let txn = app.db.begin().await?;
         record::lock(&txn, &execution, app.clock.now()).await?;
+        // Who is warned that something was left out does not know what is gone.
+        let complete = record::steps(&execution)?
+            .iter()
+            .all(|step| step.product != product || step.warnings.is_empty());
         let of_item = |staged| Parent {
             id: execution.item_id,
             staged,
             within: None,
-            complete: true,
+            complete,
         };
         let counts = if product == Product::Loans {
             let parent = of_item(LoanRecord::STAGED);

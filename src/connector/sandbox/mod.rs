@@ -49,7 +49,7 @@ use super::{
     AccountRecord, BATCH_ROWS, BalanceRecord, Batch, Call, Connector, Coverage, Credentials,
     Descriptor, Failure, Field, FieldKind, Laboratory, Login, Question, Request, Session,
     TransactionRecord, UserAction, Window,
-    laboratory::Mark,
+    laboratory::{Edit, Written},
     oauth::{OAUTH_CODE, OAUTH_ERROR},
 };
 use crate::{clock::Timestamp, money::Amount};
@@ -260,7 +260,7 @@ impl Connector for Sandbox {
         let mut accounts = bank.checking_accounts();
         accounts.extend(bank.savings());
         let found = accounts.into_iter().find(|one| one.key == account);
-        Ok(found.and_then(|account| live(account, &call.laboratory, call.now())))
+        Ok(found.and_then(|account| live(account, &bank, call)))
     }
 
     fn collect(
@@ -287,7 +287,7 @@ impl Connector for Sandbox {
                         let mut accounts = bank.checking_accounts();
                         accounts.extend(bank.savings());
                         let accounts = accounts.into_iter();
-                        yield Batch::Accounts(accounts.map(|account| rebalanced(account, &call.laboratory)).collect());
+                        yield Batch::Accounts(accounts.map(|account| rebalanced(account, &call.laboratory, bank.settled_to())).collect());
                     }
                     if let Some(warning) = step.warning() {
                         yield Batch::Warning(warning);
@@ -295,7 +295,7 @@ impl Connector for Sandbox {
                 }
                 Product::CreditCards => {
                     if shares(shared.as_deref(), "card") {
-                        let card = rebalanced(bank.card(), &call.laboratory);
+                        let card = rebalanced(bank.card(), &call.laboratory, bank.settled_to());
                         let account = card.key.clone();
                         yield Batch::Accounts(vec![card]);
                         yield Batch::Bills { account, rows: bank.bills() };
@@ -406,8 +406,16 @@ impl Sandbox {
 }
 
 /// An account with the balance that its book has after what was done to it by hand.
-fn rebalanced(mut account: AccountRecord, laboratory: &Laboratory) -> AccountRecord {
-    let difference = laboratory.difference(&account.key);
+fn rebalanced(
+    mut account: AccountRecord,
+    laboratory: &Laboratory,
+    settled_to: NaiveDate,
+) -> AccountRecord {
+    let always = Window {
+        from: NaiveDate::MIN,
+        to: NaiveDate::MAX,
+    };
+    let difference = laboratory.difference(&account.key, always, settled_to);
     account.balance = account.balance.and_then(|balance| {
         let difference = difference?;
         let changed = match account.kind {
@@ -421,20 +429,20 @@ fn rebalanced(mut account: AccountRecord, laboratory: &Laboratory) -> AccountRec
 }
 
 /// What is on an account, as the regulated interface tells it.
-fn live(account: AccountRecord, laboratory: &Laboratory, now: Timestamp) -> Option<BalanceRecord> {
+fn live(account: AccountRecord, bank: &Bank, call: &Call) -> Option<BalanceRecord> {
     let data = account.bank_data.as_ref();
     let told = |name: &str| data?.get(name)?.as_str()?.parse::<Amount>().ok();
     // What is pending leaves the account soon.
     let pending = account.balance?.checked_sub(told("closingBalance")?).ok()?;
     let blocked = pending.max(Amount::ZERO);
     let automatically_invested = told("automaticallyInvestedBalance");
-    let account = rebalanced(account, laboratory);
+    let account = rebalanced(account, &call.laboratory, bank.settled_to());
     Some(BalanceRecord {
         available: account.balance?,
         blocked: Some(blocked),
         automatically_invested,
         currency_code: account.currency_code,
-        updated_at: now,
+        updated_at: call.now(),
     })
 }
 
@@ -445,16 +453,30 @@ fn edited(
     window: Window,
     movements: Box<dyn Iterator<Item = TransactionRecord> + Send>,
 ) -> Box<dyn Iterator<Item = TransactionRecord> + Send> {
-    let mut struck: Vec<Mark> = laboratory.struck(account).cloned().collect();
-    let written: Vec<_> = laboratory.written(account, window).cloned().collect();
-    if struck.is_empty() && written.is_empty() {
+    let mut edits: Vec<Edit> = laboratory.of(account).cloned().collect();
+    if edits.is_empty() {
         return movements;
     }
-    let left = movements.filter(move |row| {
-        let place = struck.iter().position(|mark| mark.fits(row));
-        place.map(|place| struck.swap_remove(place)).is_none()
-    });
-    Box::new(left.chain(written.into_iter().map(|row| row.record("BRL"))))
+    let shown = move |row: &Written| (window.from..=window.to).contains(&row.posted_on);
+    let mut movements = movements;
+    Box::new(std::iter::from_fn(move || {
+        for row in movements.by_ref() {
+            let fits = |edit: &Edit| edit.struck.as_ref().is_some_and(|mark| mark.fits(&row));
+            let Some(place) = edits.iter().position(fits) else {
+                return Some(row);
+            };
+            // Each strikes out one row.
+            if let Some(written) = edits.remove(place).written.filter(shown) {
+                return Some(written.over(row));
+            }
+        }
+        while !edits.is_empty() {
+            if let Some(written) = edits.remove(0).written.filter(shown) {
+                return Some(written.record("BRL"));
+            }
+        }
+        None
+    }))
 }
 
 /// Takes as many steps of time.

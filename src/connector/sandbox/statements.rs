@@ -66,7 +66,7 @@ pub(super) fn issue(
         from: NaiveDate::MIN,
         to: month - Days::new(1),
     };
-    let changed = laboratory.difference_within(&account.key, before);
+    let changed = laboratory.difference(&account.key, before, before.to);
     let opening = changed.and_then(|changed| bank.opening(book, month).checked_add(changed).ok());
     StatementRecord {
         key: month.format("%Y-%m").to_string(),

@@ -71,7 +71,7 @@ document!(
             Ok(freshness.as_of.map(DateTime))
         }
 
-        /// Whether that may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+        /// Whether that may be out of date: the last run was to update it and has not, or it is older than two intervals of automatic runs, than 48 hours where there are none; what a regulated institution may be asked only now and then has that time more.
         async fn stale(&self, ctx: &Context<'_>) -> Result<bool> {
             let freshness = loader::freshness(ctx, self.0.item_id, Product::CreditCards).await?;
             Ok(freshness.stale)

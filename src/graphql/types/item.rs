@@ -606,7 +606,7 @@ pub struct ProductStatus {
     last_updated_at: Option<DateTime>,
     /// When the institution last confirmed it: `lastUpdatedAt`, under the name that the data itself has.
     as_of: Option<DateTime>,
-    /// Whether it may be out of date: the last run has not updated it, or it is older than two intervals of automatic runs; than 48 hours where there are none.
+    /// Whether it may be out of date: the last run was to update it and has not, or it is older than two intervals of automatic runs, than 48 hours where there are none; what a regulated institution may be asked only now and then has that time more.
     stale: bool,
     /// What you should know although the run went on; why it failed when it did.
     warnings: Vec<ProductWarning>,
