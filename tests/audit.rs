@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    login::{agreed, authorizing, open},
     privacy::{dump, find},
     support::{
         TestApp, api_key, create_application, id_at, on_both_engines, operator, receiver::Receiver,
@@ -142,6 +143,12 @@ const MUTATIONS: &[(&str, &str, &str, &str)] = &[
         "$webhook",
     ),
     (
+        "fetchAccountBalance",
+        r#"{ "accountId": "$regulated" }"#,
+        "BALANCE_FETCHED",
+        "$regulated",
+    ),
+    (
         "createSandboxTransaction",
         r#"{ "accountId": "$account", "postedOn": "2026-03-15", "amount": "-1", "description": "PLANTED-TEXT" }"#,
         "SANDBOX_CHANGED",
@@ -240,7 +247,13 @@ async fn every_mutation_leaves_exactly_its_entry_and_nothing_secret() {
             )
             .await;
         let rule = id_at(&made, "/createCategoryRule/categoryRule/id");
+        let cpf = json!([{ "name": "cpf", "value": "761.092.776-73" }]);
+        let (regulated, url) = authorizing(&test, "600", cpf).await;
+        open(&test, &agreed(&test, &url, &["checking"]).await).await;
+        test.settle().await;
+        let regulated = id_at(&test.accounts(regulated).await[0], "/id");
         let ids: BTreeMap<&str, String> = BTreeMap::from([
+            ("$regulated", regulated.to_string()),
             ("$account", shown("/id")),
             ("$row", shown("/transactions/nodes/0/id")),
             ("$item", item.to_string()),

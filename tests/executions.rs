@@ -112,3 +112,24 @@ async fn runs_are_paged_newest_first() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_keeps_what_the_institution_said() {
+    on_both_engines(|test| async move {
+        let user = "user-account-need-actions-provider-message";
+        let id = test.connect("0", &[("user", user), ("password", "password-ok")]).await;
+        test.settle().await;
+        test.updated(id, &OK).await;
+        let document = "query($id: ID!) { item(id: $id) { error { code } consecutiveFailedLoginAttempts oauthRedirectUri \
+            executions(first: 2) { nodes { error { code message providerMessage } } } } }";
+        let item = test.data(document, json!({ "id": id })).await["item"].clone();
+        assert_eq!(item["error"], Value::Null);
+        assert_eq!(item["consecutiveFailedLoginAttempts"], 0);
+        assert_eq!(item["oauthRedirectUri"], Value::Null);
+        let [now, before] = [0, 1].map(|run| item["executions"]["nodes"][run]["error"].clone());
+        assert_eq!(now, Value::Null);
+        assert_eq!(before["code"], "ACCOUNT_NEEDS_ACTION");
+        assert!(before["providerMessage"].is_string(), "{before}");
+    })
+    .await;
+}

@@ -134,6 +134,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "graphql",
             "item",
             "metrics",
+            "product",
         ],
     ),
     ("listen", &["clock", "webhook"]),

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::support::{START, TestApp, operator, postgres_url, settings};
 
 /// Tables that grow with what a Ponte has to do.
-const LARGE: [&str; 11] = [
+const LARGE: [&str; 15] = [
     "item",
     "execution",
     "event",
@@ -34,6 +34,10 @@ const LARGE: [&str; 11] = [
     "investment",
     "investment_transaction",
     "loan",
+    "bill",
+    "statement",
+    "statement_file",
+    "quota",
     "data_key",
 ];
 
@@ -145,7 +149,7 @@ async fn work(test: &TestApp, id: Uuid) {
         transactions(first: 10) { nodes { id amount description } } } } transactions(first: 10, filter: { from: \"2026-01-01\" }) \
         { nodes { id } } byAmount: transactions(first: 10, orderBy: AMOUNT_DESC, filter: { amountFrom: \"-5\", categoryId: \"05000000\" }) { nodes { id category { id } } } \
         byCreation: transactions(first: 10, orderBy: CREATED_AT_DESC) { nodes { id } } transactionSummary(groupBy: [CATEGORY, MONTH]) { rows { total } } consents { nodes { id } } identity { fullName } deliveries(first: 5) { nodes { id status } } } \
-        items(first: 20) { nodes { id connector { name } } } byUser: items(first: 5, filter: { clientUserId: \"user 7\" }) { nodes { id } } \
+        items(first: 20) { nodes { id connector { name } quotas { used } } } byUser: items(first: 5, filter: { clientUserId: \"user 7\" }) { nodes { id } } \
         events(first: 20) { nodes { id payload } } ofItem: events(first: 20, filter: { itemId: $id }) { nodes { id } } \
         changes(first: 20) { nodes { cursor } } node(id: $id) { id } webhooks { nodes { id deliveries(first: 5) { nodes { id } } } } }";
     test.data(all, json!({ "id": id })).await;
@@ -157,6 +161,26 @@ async fn work(test: &TestApp, id: Uuid) {
         let one = format!("{{ {kind}(id: {node}) {{ id }} node(id: {node}) {{ id }} }}");
         test.data(&one, json!({})).await;
     }
+    let papers = "query($id: ID!) { item(id: $id) { accounts { nodes { id bills(first: 5) { totalCount nodes { id } } \
+        statements(first: 5) { totalCount nodes { id file { url } } } } } } }";
+    let data = test.data(papers, json!({ "id": invested })).await;
+    let accounts = data["item"]["accounts"]["nodes"]
+        .as_array()
+        .expect("accounts");
+    for (account, kind) in [(accounts.last(), "bill"), (accounts.first(), "statement")] {
+        let node = account.map(|account| account[format!("{kind}s")]["nodes"][0]["id"].clone());
+        let node = node.expect("an account");
+        let one = format!("{{ {kind}(id: {node}) {{ id }} node(id: {node}) {{ id }} }}");
+        test.data(&one, json!({})).await;
+    }
+    let account = db::quota::Account {
+        person: b"person 7".to_vec(),
+        connector: 1,
+        month: item::quota::month(START),
+    };
+    let call = entity::kind::RegulatedCall::LoanList;
+    let spent = db::quota::spend(&app.db, app.db.write(), &account, call, 4).await;
+    assert!(spent.expect("it is counted"));
     let rule = "mutation { createCategoryRule(input: { description: \"padaria\", matchType: CONTAINS, categoryId: \"11010000\", applyToExisting: true }) { categoryRule { id } } }";
     test.data(rule, json!({})).await;
     category::pass::run_once(app).await.expect("a pass");
@@ -175,8 +199,8 @@ async fn fill(test: &TestApp, other: Uuid) {
     let statements = [
         format!(
             "INSERT INTO item (id, application_id, connector_id, client_user_id, products, credentials, execution_status, status_detail, \
-             failed_logins, failed_runs, last_ended_at, last_updated_at, collected_once, auto_sync_due_at, event_sequence, created_at, updated_at) \
-             SELECT md5('item' || n)::uuid, {application}, n / 2 % 2, 'user ' || n, '[\"ACCOUNTS\"]', 'x'::bytea, 'SUCCESS', '{{}}', 0, 0, {now}, {now}, \
+             person_digest, failed_logins, failed_runs, last_ended_at, last_updated_at, collected_once, auto_sync_due_at, event_sequence, created_at, updated_at) \
+             SELECT md5('item' || n)::uuid, {application}, n / 2 % 2, 'user ' || n, '[\"ACCOUNTS\"]', 'x'::bytea, 'SUCCESS', '{{}}', ('person ' || n)::bytea, 0, 0, {now}, {now}, \
              true, {now} + 36000000 + n, 0, {now}, {now} FROM generate_series(1, {ROWS}) n"
         ),
         format!(
@@ -218,6 +242,24 @@ async fn fill(test: &TestApp, other: Uuid) {
             "INSERT INTO loan (id, application_id, item_id, key, digest, kind, currency_code, details, created_at, updated_at) \
              SELECT md5('loan' || n)::uuid, {application}, md5('item' || n)::uuid, 'k', 'x'::bytea, 'LOAN', 'BRL', '{{}}', \
              {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO bill (id, application_id, item_id, account_id, key, digest, due_on, details, created_at, updated_at) \
+             SELECT md5('bill' || n)::uuid, {application}, md5('item' || n)::uuid, md5('account' || n)::uuid, 'k', 'x'::bytea, \
+             date '2026-01-01', '{{}}', {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO statement (id, application_id, item_id, account_id, key, digest, month, sha256, details, created_at, updated_at) \
+             SELECT md5('statement' || n)::uuid, {application}, md5('item' || n)::uuid, md5('account' || n)::uuid, 'k', 'x'::bytea, \
+             date '2026-01-01', 'x', '{{}}', {now}, {now} FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO statement_file (item_id, sha256, contents) SELECT md5('item' || n)::uuid, 'x', 'x'::bytea FROM generate_series(1, {ROWS}) n"
+        ),
+        format!(
+            "INSERT INTO quota (person, connector_id, month, call, used) SELECT ('person ' || n)::bytea, n / 2 % 2, {}, 'LOAN_LIST', 1 \
+             FROM generate_series(1, {ROWS}) n",
+            item::quota::month(START)
         ),
         format!(
             "INSERT INTO delivery (id, application_id, event_id, item_id, position, target, url, status, attempts, epoch, created_at, updated_at) \

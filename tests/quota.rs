@@ -574,6 +574,36 @@ async fn a_run_that_lacks_everything_waits_for_the_month_and_says_nothing_of_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_gone_stay_gone_although_each_run_reads_less_far_back() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (test, bank) = regulated(engine, &[Product::Accounts, Product::Transactions]).await;
+        let rows = |day: &str, many: usize| {
+            (0..many)
+                .map(|n| row(Some(&format!("{day} {n}")), day, -100, "Row"))
+                .collect::<Vec<_>>()
+        };
+        let of = |early: usize, late: usize| {
+            [rows("2026-03-11", early), rows("2026-03-15", late)].concat()
+        };
+        bank.lock().expect("a bank").rows = of(30, 40);
+        let id = test.of(&test.principal, ANA[0].1).await;
+        bank.lock().expect("a bank").rows = of(0, 10);
+        for (codes, left) in [(vec!["SUSPECT_DELETION".to_owned()], 70), (Vec::new(), 40)] {
+            test.advance(DAY);
+            test.updated(id, &[]).await;
+            assert_eq!(test.stands(id, Product::Transactions).await, (true, codes));
+            let data = test
+                .data(
+                    "query($id: ID!) { item(id: $id) { transactions { totalCount } } }",
+                    json!({ "id": id }),
+                )
+                .await;
+            assert_eq!(data["item"]["transactions"]["totalCount"], left);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_persons_of_a_sandbox_are_each_items_own() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (test, _bank) = regulated_as(engine, &[Product::Accounts], true).await;

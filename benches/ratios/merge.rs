@@ -61,6 +61,7 @@ pub async fn merging(app: &App, application: Uuid) {
             claimed_early: false,
             early_losses: 0,
             error_code: None,
+            failure: None,
             created_at: now,
             started_at: None,
             ended_at: None,

@@ -63,6 +63,9 @@ pub struct Model {
     pub early_losses: i32,
     /// Why it failed.
     pub error_code: Option<ExecutionStatus>,
+    /// The same in full: a connector's failure.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub failure: Option<Json>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was first taken.

@@ -552,6 +552,8 @@ vocabulary! {
         ItemUnlocked,
         /// An Item was deleted.
         ItemDeleted,
+        /// An institution was asked for a balance.
+        BalanceFetched,
         /// Something was done to a made-up bank.
         SandboxChanged,
         /// A file was uploaded.

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use entity::{
     account, consent, item,
-    kind::{AccountType, ExecutionStatus, ItemStatus, OpenFinancePermission, RegulatedCall},
+    kind::{
+        AccountType, AuditAction, ExecutionStatus, ItemStatus, OpenFinancePermission, RegulatedCall,
+    },
 };
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, sea_query::ExprTrait as _};
 use serde_json::json;
@@ -19,8 +21,8 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::Entry,
     auth::Principal,
-    clock::Timestamp,
     connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, Memory, regulated},
     db::quota as purse,
     error::{BalanceProblem, Error, Result},
@@ -51,7 +53,7 @@ pub async fn fetch(
     check(form, &row)?;
     allowed(app, form, &item).await?;
     let (credentials, call) = call(app, form, &item).await?;
-    spend(app, form, &item, call.now()).await?;
+    spend(app, principal, item, row.id).await?;
     let (asked, key) = (connector.clone(), row.key.clone());
     let answer = guarded(LASTS, async move {
         asked.balance(&call, &credentials, &key).await
@@ -154,34 +156,41 @@ async fn call(app: &App, form: &Descriptor, item: &item::Model) -> Result<(Crede
     Ok((credentials, call))
 }
 
-/// Counts the call, for good. `now` is the time at the institution.
-async fn spend(app: &App, form: &Descriptor, item: &item::Model, now: Timestamp) -> Result<()> {
-    let limit = regulated::limit_of(RegulatedCall::AccountBalance);
-    let Some(limit) = limit.filter(|_| form.is_open_finance) else {
-        return Ok(());
-    };
-    let alone = || quota::alone(app, item.id);
-    let account = purse::Account {
-        person: item.person_digest.clone().unwrap_or_else(alone),
-        connector: item.connector_id,
-        month: quota::month(now),
-    };
-    let owner = app.clone();
-    let spent = app
-        .unit(async move {
-            let db = &owner.db;
-            purse::spend(db, db.write(), &account, limit.call, limit.month).await
-        })
-        .await?;
-    if spent {
-        return Ok(());
-    }
-    Err(Error::Balance {
-        problem: BalanceProblem::OpenFinanceRateLimit,
-        message: "this month's balances of this person at this institution are used up".to_owned(),
-        retry_at: Some(quota::resets_at(now)),
-        provider_message: None,
+/// Counts the call, for good, and notes it in the audit log.
+async fn spend(app: &App, principal: &Principal, item: item::Model, account: Uuid) -> Result<()> {
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let app = owner;
+        let now = app.clock.now();
+        let txn = app.db.begin().await?;
+        let regulated = connector_of(&app, &item)?.descriptor().is_open_finance;
+        let limit = regulated::limit_of(RegulatedCall::AccountBalance);
+        if let Some(limit) = limit.filter(|_| regulated) {
+            let alone = || quota::alone(&app, item.id);
+            let whose = purse::Account {
+                person: item.person_digest.clone().unwrap_or_else(alone),
+                connector: item.connector_id,
+                month: quota::month(now),
+            };
+            if !purse::spend(&app.db, &txn, &whose, limit.call, limit.month).await? {
+                return Err(Error::Balance {
+                    problem: BalanceProblem::OpenFinanceRateLimit,
+                    message: "this month's balances of this person at this institution are used up"
+                        .to_owned(),
+                    retry_at: Some(quota::resets_at(now)),
+                    provider_message: None,
+                });
+            }
+        }
+        Entry::of(&principal, AuditAction::BalanceFetched)
+            .on(account)
+            .about(&app.vault, item.client_user_id.as_deref())
+            .append(&txn, &app.clock, &app.rng)
+            .await?;
+        txn.commit().await?;
+        Ok(())
     })
+    .await
 }
 
 /// What a failure of the institution amounts to.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::state;
 use crate::{
     app::App,
     clock::Timestamp,
@@ -92,6 +93,7 @@ pub struct Run {
     merged: Value,
     /// Why it failed.
     pub error_code: Option<ExecutionStatus>,
+    failure: Option<Value>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was first taken.
@@ -111,6 +113,14 @@ impl Run {
     /// What it is to collect, in order.
     pub fn products(&self) -> Vec<Product> {
         serde_json::from_value(self.products.clone()).unwrap_or_default()
+    }
+
+    /// Why it failed, if it has: as the institution or Ponte put it.
+    pub fn failure(&self) -> Option<Failure> {
+        let code = self.error_code?;
+        let told = self.failure.clone().map(serde_json::from_value);
+        let told = told.and_then(Result::ok);
+        Some(told.unwrap_or_else(|| Failure::new(code, state::explanation(code))))
     }
 
     /// Its finished steps, in order, each with what its merge did; `None` when nothing of the product was merged.
@@ -145,6 +155,7 @@ stored!(
         steps,
         merged,
         error_code,
+        failure,
         created_at,
         started_at,
         ended_at
@@ -163,6 +174,7 @@ impl From<execution::Model> for Run {
             steps: row.steps,
             merged: row.merged,
             error_code: row.error_code,
+            failure: row.failure,
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,

@@ -229,6 +229,7 @@ fn new_execution(
         claimed_early: false,
         early_losses: 0,
         error_code: None,
+        failure: None,
         created_at: now,
         started_at: None,
         ended_at: None,

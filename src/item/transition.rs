@@ -176,6 +176,7 @@ fn end(
         }
         Move::Fail(failure) => {
             execution.error_code = Some(after);
+            execution.failure = Some(json!(failure));
             item.error_code = Some(after);
             item.error_message = Some(failure.message.clone());
             item.error_provider_message
@@ -197,7 +198,7 @@ pub(crate) async fn save_execution(
 ) -> Result<()> {
     use execution::Column as C;
 
-    let set: [(C, Value); 15] = [
+    let set: [(C, Value); 16] = [
         (C::Status, execution.status.as_str().into()),
         (C::Products, execution.products.clone().into()),
         (C::Steps, execution.steps.clone().into()),
@@ -214,6 +215,7 @@ pub(crate) async fn save_execution(
             C::ErrorCode,
             execution.error_code.map(ExecutionStatus::as_str).into(),
         ),
+        (C::Failure, execution.failure.clone().into()),
         (C::EndedAt, execution.ended_at.map(|at| at.0).into()),
         (C::StartedAt, execution.started_at.map(|at| at.0).into()),
     ];

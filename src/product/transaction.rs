@@ -319,12 +319,13 @@ pub async fn merge(
         let before = row.suspect.take();
         let inside = merge::count_in(&app.db, txn, row.id, covered.window).await?;
         let inside = usize::try_from(inside).unwrap_or(0);
-        if gone.len() > SUSPECT_ROWS && gone.len() * 100 > inside * SUSPECT_SHARE {
+        if gone.len() > SUSPECT_ROWS
+            && gone.len() * 100 > inside * SUSPECT_SHARE
+            && !confirms(before.as_deref(), execution.id, &gone)
+        {
             let mark = suspicion(execution.id, &gone);
-            if !confirms(before.as_deref(), &mark) {
-                let warning = suspect_deletion(gone.len());
-                return Ok(Merged::Suspect { mark, warning });
-            }
+            let warning = suspect_deletion(gone.len());
+            return Ok(Merged::Suspect { mark, warning });
         }
         let to = Some(covered.window.to);
         let paid_to = to.filter(|_| collected.payments && collected.in_full);
@@ -511,23 +512,33 @@ fn settles(gone: &Gone, fresh: &Fresh) -> Option<f64> {
         && gone.amount_nanos == fresh.amount_nanos
         && gone.currency_code == fresh.currency_code
         && (-1..=SETTLES_WITHIN_DAYS).contains(&days);
+    if !same {
+        return None;
+    }
     let likeness = likeness(&gone.search_text, &fresh.search_text);
-    (same && likeness >= SETTLES_ALIKE).then_some(likeness)
+    (likeness >= SETTLES_ALIKE).then_some(likeness)
 }
 
-/// Which run found which rows gone.
+/// Which run found which rows gone: its id, then theirs.
 fn suspicion(execution: Uuid, gone: &[Gone]) -> Vec<u8> {
-    let mut ids: Vec<String> = gone.iter().map(|gone| gone.id.to_string()).collect();
-    ids.sort_unstable();
-    let parts: Vec<&str> = ids.iter().map(String::as_str).collect();
-    [execution.as_bytes().as_slice(), &hash(&parts)].concat()
+    let ids = gone.iter().map(|gone| gone.id);
+    std::iter::once(execution)
+        .chain(ids)
+        .flat_map(Uuid::into_bytes)
+        .collect()
 }
 
-/// Whether another run has found the same rows gone before.
-fn confirms(before: Option<&[u8]>, mark: &[u8]) -> bool {
-    before
-        .and_then(|before| before.split_at_checked(16))
-        .is_some_and(|(run, rows)| run != &mark[..16] && rows == &mark[16..])
+/// Whether another run has found these rows gone before. It may have read further back, and have missed more.
+fn confirms(before: Option<&[u8]>, execution: Uuid, gone: &[Gone]) -> bool {
+    let mut ids = before
+        .unwrap_or_default()
+        .chunks(execution.as_bytes().len());
+    let another = ids.next().is_some_and(|run| run != execution.as_bytes());
+    let ids: HashSet<&[u8]> = ids.collect();
+    another
+        && gone
+            .iter()
+            .all(|gone| ids.contains(gone.id.as_bytes().as_slice()))
 }
 
 fn suspect_deletion(rows: usize) -> Warning {

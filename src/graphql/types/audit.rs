@@ -194,6 +194,8 @@ pub enum AuditAction {
     ItemUnlocked,
     /// An Item was deleted, by `deleteItem` or with its client user.
     ItemDeleted,
+    /// An institution was asked for a live balance: `fetchAccountBalance`.
+    BalanceFetched,
     /// Something was done in the laboratory: to an Item's made-up bank (`targetId`), or to a sandbox connector.
     SandboxChanged,
     /// A file was uploaded.

@@ -15,10 +15,7 @@ use super::{
 use crate::{
     connector::Failure,
     db::row::Row as _,
-    item::{
-        history::{Counts, Run, Step},
-        state,
-    },
+    item::history::{Counts, Run, Step},
 };
 
 /// A run of an Item.
@@ -58,15 +55,9 @@ impl Execution {
         self.0.steps().into_iter().map(Into::into).collect()
     }
 
-    /// Why it failed; null when it has not. The institution's words are with the step that failed.
+    /// Why it failed; null when it has not.
     async fn error(&self) -> Option<ItemError> {
-        let code = self.0.error_code?;
-        Some(ItemError {
-            code: code.as_str().to_owned(),
-            message: state::explanation(code).to_owned(),
-            provider_message: None,
-            attributes: Vec::new(),
-        })
+        self.0.failure().map(error)
     }
 
     /// When it was asked for.

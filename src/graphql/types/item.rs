@@ -128,6 +128,16 @@ impl Item {
         self.0.webhook_url.as_deref()
     }
 
+    /// Where its user's browser is sent after a login on the institution's own site; null when nowhere.
+    async fn oauth_redirect_uri(&self) -> Option<&str> {
+        self.0.oauth_redirect_uri.as_deref()
+    }
+
+    /// How many logins in a row its institution has refused: two make updates wait, five stop them until new parameters come.
+    async fn consecutive_failed_login_attempts(&self) -> i32 {
+        self.0.failed_logins
+    }
+
     /// When it was made.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
