@@ -322,6 +322,7 @@ fn check_log(log: &[Value], ids: &BTreeMap<String, usize>) {
                 "PAYMENT_DATA_IN_PROGRESS",
                 "IDENTITY_IN_PROGRESS",
                 "LOANS_IN_PROGRESS",
+                "ACCOUNT_STATEMENTS_IN_PROGRESS",
                 "MERGING",
             ]);
             // Savings beside what the user's name says.
