@@ -1,23 +1,16 @@
 //! Bills of credit cards: shown whole or in their latest part; one that is no longer shown stays as it is.
 
-use entity::{bill, execution, kind::EntityKind};
-use sea_orm::ConnectionTrait;
+use entity::{bill, kind::EntityKind};
 use uuid::Uuid;
 
-use super::{
-    Counts,
-    paper::Paper,
-    snapshot::{self, Snapshot},
-};
+use super::{paper::Paper, snapshot::Snapshot};
 use crate::{
-    app::App,
     connector::BillRecord,
     db::{
         page::Key,
         row::stored,
         snapshot::{Table, Vanished},
     },
-    error::Result,
 };
 
 impl Snapshot for BillRecord {
@@ -33,23 +26,6 @@ impl Snapshot for BillRecord {
     fn columns(&self) -> Vec<sea_orm::Value> {
         vec![self.due_date.into()]
     }
-}
-
-/// Merges what a run has staged of a card's bills with what is stored of them.
-pub async fn merge(
-    txn: &impl ConnectionTrait,
-    app: &App,
-    execution: &execution::Model,
-    account: Uuid,
-    account_key: &str,
-) -> Result<Counts> {
-    let parent = snapshot::Parent {
-        id: account,
-        staged: &snapshot::of_parent(BillRecord::STAGED, account_key),
-        within: None,
-        complete: true,
-    };
-    snapshot::merge::<BillRecord>(txn, app, execution, parent).await
 }
 
 stored!(

@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
-use entity::kind::EntityKind;
+use entity::{account, execution, kind::EntityKind};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
+use super::{
+    Counts,
+    snapshot::{self, Snapshot},
+};
 use crate::{
     app::App,
     auth::Principal,
@@ -46,6 +51,22 @@ fn owned_by(application: Uuid) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.equal("application_id", Some(application));
     conditions
+}
+
+/// Merges what a run has staged of an account's with what is stored of them.
+pub async fn merge<R: Snapshot>(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    execution: &execution::Model,
+    account: &account::Model,
+) -> Result<Counts> {
+    let parent = snapshot::Parent {
+        id: account.id,
+        staged: &snapshot::of_parent(R::STAGED, &account.key),
+        within: None,
+        complete: true,
+    };
+    snapshot::merge::<R>(txn, app, execution, parent).await
 }
 
 /// Those of accounts that the principal has been shown.

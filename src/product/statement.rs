@@ -19,7 +19,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    Counts,
     paper::Paper,
     snapshot::{self, Snapshot},
     transaction::hex,
@@ -105,23 +104,6 @@ pub async fn stage(
     let kind = snapshot::of_parent(Issued::STAGED, account_key);
     let document = snapshot::document(&issued)?;
     snapshot::stage(txn, execution.id, &kind, vec![(record.key, document)]).await
-}
-
-/// Merges what a run has staged of an account's statements with what is stored of them.
-pub async fn merge(
-    txn: &impl ConnectionTrait,
-    app: &App,
-    execution: &execution::Model,
-    account: Uuid,
-    account_key: &str,
-) -> Result<Counts> {
-    let parent = snapshot::Parent {
-        id: account,
-        staged: &snapshot::of_parent(Issued::STAGED, account_key),
-        within: None,
-        complete: true,
-    };
-    snapshot::merge::<Issued>(txn, app, execution, parent).await
 }
 
 /// The first day of which there may be statements that are not stored, for each account of an Item that has some.

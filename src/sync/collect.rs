@@ -276,13 +276,9 @@ async fn statement_windows(
     known: &Known<'_>,
 ) -> Result<Readings> {
     if staged.is_empty() {
-        return Ok(Err(Warning {
-            code: "STM_001".to_owned(),
-            message:
-                "There are no accounts that could be read, so their statements could not be either."
-                    .to_owned(),
-            provider_message: None,
-        }));
+        let text =
+            "There are no accounts that could be read, so their statements could not be either.";
+        return Ok(Err(quota::lacking("STM_001", text)));
     }
     let next = statement::to_read(app, execution.item_id).await?;
     let window = |staged: &account::Staged| {

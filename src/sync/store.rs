@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     app::App,
-    connector::{Connector, SourceKind, Warning, regulated},
+    connector::{BillRecord, Connector, SourceKind, Warning, regulated},
     error::Result,
     item::{save, state::Signal},
     product::{
-        Counts, account, bill, statement,
+        Counts, account, paper,
+        statement::Issued,
         transaction::{self, Collected, Merged},
     },
 };
@@ -110,7 +111,7 @@ async fn merge_account(
         let mut of_account = Counts::of_one(told.as_ref());
         if of_run.cards && row.kind == AccountType::Credit {
             // Before the movements that are on them.
-            of_account += bill::merge(&txn, &app, &execution, row.id, &row.key).await?;
+            of_account += paper::merge::<BillRecord>(&txn, &app, &execution, &row).await?;
         }
         let merged = if of_run.transactions {
             let covered = record::covered(&execution)?;
@@ -142,7 +143,7 @@ async fn merge_account(
                     save(&txn, &item).await?;
                 }
                 if of_run.statements {
-                    let counts = statement::merge(&txn, &app, &execution, row.id, &row.key).await?;
+                    let counts = paper::merge::<Issued>(&txn, &app, &execution, &row).await?;
                     note.counts.push((Product::AccountStatements, counts));
                 }
                 record::note_merged(&txn, &app, &mut execution, note).await?;
