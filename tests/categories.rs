@@ -737,3 +737,24 @@ async fn a_rule_for_a_client_user_reaches_that_users_items_and_one_for_all_reach
         assert_eq!(decided().await, [other.clone(), other.clone(), other]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_payment_helps_to_tell_what_it_was_for() {
+    on_both_engines(|test| async move {
+        let parameters = [("user", "user-ok"), ("password", "password-ok")];
+        let item = test.connect("2", &parameters).await;
+        test.settle().await;
+        let query = "query($id: ID!) { item(id: $id) { transactions(first: 500, filter: { type: DEBIT, search: \"pix enviado\" }) { \
+            nodes { categoryId categorySource paymentData { reason } } } } }";
+        let data = test.data(query, json!({ "id": item })).await;
+        let rows = data["item"]["transactions"]["nodes"].as_array().expect("rows");
+        let of = |reason: &str| rows.iter().filter(|row| row["paymentData"]["reason"] == reason).collect::<Vec<_>>();
+        let rents = of("aluguel");
+        let category = |row: &Value| row["categoryId"].as_str().unwrap_or("none").to_owned();
+        // Unless the receiver says it better, such as a supermarket; a mere transfer it is not.
+        let decided: Vec<_> = rents.into_iter().map(category).collect();
+        assert!(decided.contains(&"17010000".to_owned()), "{decided:?}");
+        assert!(decided.iter().all(|id| !id.starts_with("05")), "{decided:?}");
+    })
+    .await;
+}

@@ -7,7 +7,7 @@
 //! - texts of the checking accounts are completed one day after a row appears;
 //! - a pre-authorisation on every third day is gone one or two days later;
 //! - rows of checking accounts have ids, rows of the card have none, and are on a bill once they have settled;
-//! - who has paid whom is told by a product of its own.
+//! - who has paid whom is told by a product of its own, and where the bank shows everything with the movement too.
 //!
 //! Balances are opening plus settled rows.
 
@@ -260,6 +260,12 @@ impl Bank {
         };
         let mut running = self.opening_cents(book, opened);
         let card_numbers = self.card_numbers();
+        let party = match book {
+            Book::Checking(which) if self.seed.in_full => {
+                Some((self.identity(), self.number(which)))
+            }
+            Book::Checking(_) | Book::Card | Book::Savings => None,
+        };
         let mut records = Vec::new();
         for (day, ordinal, row) in self.visible(book, opened, window.to) {
             let age = self.age(day);
@@ -289,6 +295,10 @@ impl Bank {
                 details: movement.details(&card_numbers, settled),
                 ..record(id, day, row.text_at(age).to_owned(), row.cents, status)
             };
+            // So that it helps to tell what the movement was for.
+            record.details.payment_data = party
+                .as_ref()
+                .and_then(|(holder, number)| movement.payment(holder, number));
             if let Some(dollars) = row.dollars {
                 record.amount_in_account_currency = Some(record.amount);
                 record.amount = Amount::from_cents(dollars);
