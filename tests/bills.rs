@@ -274,3 +274,40 @@ async fn a_bill_changes_in_place_and_stays_when_it_is_no_longer_shown() {
         assert_eq!(it.bills("id").await, bills);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_a_card_on_a_day_to_come_is_pending_and_on_no_bill() {
+    for engine in ENGINES {
+        let rows = vec![
+            on("april", "2026-03-15", -100, "Now"),
+            on("april", "2026-03-20", -100, "Then"),
+        ];
+        let it = Billing::over(engine, vec![bill("april", "2026-04-10", 200)], rows).await;
+        let shown = async || {
+            let document = "query($id: ID!) { item(id: $id) { transactions { nodes { id description status creditCardMetadata { bill { dueDate } } } } } }";
+            let data = it.test.data(document, json!({ "id": it.item })).await;
+            let nodes = data["item"]["transactions"]["nodes"].as_array().cloned();
+            nodes.unwrap_or_default()
+        };
+        it.run(|bank| bank.foresees = true).await;
+        let rows = shown().await;
+        assert_eq!(rows.len(), 2);
+        let then = |rows: &[Value]| {
+            rows.iter()
+                .find(|row| row["description"] == "Then")
+                .cloned()
+                .expect("a row")
+        };
+        let before = then(&rows);
+        assert_eq!(before["status"], "PENDING");
+        assert_eq!(before["creditCardMetadata"]["bill"], Value::Null);
+        it.test.advance(std::time::Duration::from_hours(4 * 24));
+        it.run(|_| {}).await;
+        let after = then(&shown().await);
+        assert_eq!(
+            (&after["id"], &after["status"]),
+            (&before["id"], &json!("POSTED"))
+        );
+        assert_eq!(after["creditCardMetadata"]["bill"]["dueDate"], "2026-04-10");
+    }
+}

@@ -12,7 +12,7 @@ use std::{
 use chrono::NaiveDate;
 use entity::{
     account, execution, item,
-    kind::{EntityKind, EventType, TransactionStatus, TriggeredBy},
+    kind::{AccountType, EntityKind, EventType, TransactionStatus, TriggeredBy},
     staged_transaction,
 };
 use sea_orm::ConnectionTrait;
@@ -64,6 +64,7 @@ pub struct Stager {
     execution: Uuid,
     source: SourceKind,
     holders: HashMap<String, Holder>,
+    today: Option<NaiveDate>,
     payments: bool,
     first_keys: HashMap<String, String>,
     ordinals: HashMap<[u8; 16], u32>,
@@ -76,6 +77,7 @@ impl Stager {
             execution,
             source,
             holders: HashMap::new(),
+            today: None,
             payments,
             first_keys: HashMap::new(),
             ordinals: HashMap::new(),
@@ -87,6 +89,13 @@ impl Stager {
     pub fn holding(mut self, holders: HashMap<String, Holder>) -> Self {
         self.holders = holders;
         self
+    }
+
+    /// Tells the day at the institution: what is on a card after it has not happened yet.
+    #[must_use]
+    pub fn on(self, today: NaiveDate) -> Self {
+        let today = Some(today);
+        Self { today, ..self }
     }
 
     /// The same, of accounts some of which were known by another key at first.
@@ -137,6 +146,13 @@ impl Stager {
             None => fold(&record.description),
         };
         let holder = self.holders.get(account_key);
+        let of_card = holder.is_some_and(|holder| holder.kind == AccountType::Credit);
+        if of_card && self.today.is_some_and(|today| record.posted_on > today) {
+            record.status = TransactionStatus::Pending;
+            if let Some(card) = &mut record.details.card {
+                card.bill_key = None;
+            }
+        }
         let decided = classifier::classify(&mut record, &search_text, holder);
         let bill_key = record
             .details

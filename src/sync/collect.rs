@@ -78,8 +78,10 @@ pub async fn collect(
     let stored = account::of_item(app.db.read(), execution).await?;
     let known = Known::among(&stored, &accounts, source);
     let payments = wanted.contains(&Product::PaymentData);
-    let stager = Stager::new(execution.id, source, payments).holding(account::holders(&accounts));
     let today = call.now().date();
+    let stager = Stager::new(execution.id, source, payments)
+        .holding(account::holders(&accounts))
+        .on(today);
     let mut staging = Staging {
         app,
         lease,

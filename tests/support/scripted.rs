@@ -45,6 +45,8 @@ pub struct Bank {
     pub live: Option<Result<BalanceRecord, Failure>>,
     /// The statements of each account, whatever is asked for.
     pub statements: Vec<StatementRecord>,
+    /// Whether it shows rows of days to come.
+    pub foresees: bool,
     /// What it warns of when it shows its accounts.
     pub warning: Option<Warning>,
     /// The payment data that it shows.
@@ -266,7 +268,8 @@ impl Connector for Scripted {
                     let rows: Vec<_> = bank
                         .rows
                         .iter()
-                        .filter(|row| row.posted_on >= window.from && row.posted_on <= window.to)
+                        .filter(|row| row.posted_on >= window.from)
+                        .filter(|row| row.posted_on <= window.to || bank.foresees)
                         .cloned()
                         .collect();
                     for rows in rows.chunks(100) {
