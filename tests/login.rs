@@ -480,6 +480,14 @@ async fn who_has_refused_at_the_bank_may_think_better_of_it() {
         open(&test, &agreed(&test, url, &["checking"]).await).await;
         test.settle().await;
         assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        let data = test
+            .data(
+                "query($id: ID!) { item(id: $id) { consents { nodes { revokedAt } } } }",
+                json!({ "id": id }),
+            )
+            .await;
+        let consents = data["item"]["consents"]["nodes"].as_array().cloned();
+        assert_eq!(consents.map(|all| all.len()), Some(2));
     })
     .await;
 }

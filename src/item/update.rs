@@ -105,11 +105,12 @@ async fn update_in_task(
     let position = position(&txn, item.application_id).await?;
     let refused = state::status(item.execution_status) == ItemStatus::LoginError;
     // A login on the institution's own site is made anew, instead of with what that has granted before.
-    if form.oauth && (!sent.is_empty() || refused && form.credentials.is_empty()) {
+    let again = !sent.is_empty() || refused && form.credentials.is_empty();
+    if form.oauth && again {
         let granted = item.memory.take();
         app.vault.destroy(&txn, granted.as_deref()).await?;
     }
-    if !sent.is_empty() && (form.consent_lasts.is_some() || form.is_open_finance) {
+    if again && (form.consent_lasts.is_some() || form.is_open_finance || form.oauth) {
         consent::give(app, form, &mut item);
         let given = consent::insert(&txn, app, form, &item).await?;
         item.note([Told::created(EntityKind::Consent, given)]);
