@@ -8,8 +8,10 @@ use std::{
 use futures_util::SinkExt as _;
 use ponte::{
     clock::{Clock, Timestamp},
+    db::Engine,
     http::Timing,
 };
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -94,6 +96,28 @@ async fn a_subscription_goes_on_until_the_client_completes_it_without_an_echo() 
         socket.message().await["payload"]["data"],
         json!({ "__typename": "Query" })
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_cannot_begin_while_the_database_is_away_begins_once_it_is_back() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let node = Node::start_on(engine).await;
+        let mut socket = node.socket().await;
+        let rename = async |from: &str, to: &str| {
+            let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+            let done = node.app.db.write().execute_unprepared(&sql).await;
+            done.expect("renamed");
+        };
+        rename("event_head", "gone").await;
+        socket.subscribe("1", &events("e")).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        rename("gone", "event_head").await;
+        begun(&node, &mut socket, 1).await;
+        node.happen(1).await;
+        let next = socket.message().await;
+        assert_eq!((&next["id"], &next["type"]), (&json!("1"), &json!("next")));
+        assert!(!next["payload"]["data"]["e"].is_null(), "{next}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

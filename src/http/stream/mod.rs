@@ -18,7 +18,7 @@ use async_graphql::Request;
 use async_stream::stream;
 use axum::extract::ws::Utf8Bytes;
 use futures_util::{Stream, StreamExt as _, stream::BoxStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub(super) use self::{
@@ -38,6 +38,8 @@ use crate::{
 
 /// How long a stream whose execution broke off waits before it goes on.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a subscription that cannot begin for a fault of ours, such as a database that is away, is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One answer, serialised.
 #[derive(Clone, Debug)]
@@ -119,8 +121,8 @@ impl Drop for Counted {
     }
 }
 
-/// What an execution of one's own says. A subscription that was in order before ends for a while when it fails, unless it
-/// would fail again.
+/// What an execution of one's own says. A subscription that was in order before, or is tried again anyhow, ends for a while
+/// when it fails, unless it would fail again.
 fn alone(
     web: &Web,
     request: Request,
@@ -130,12 +132,12 @@ fn alone(
 ) -> impl Stream<Item = Said> + Send + use<> {
     let mut responses = web.graph.execute_stream(request.data(place.clone()));
     stream! {
-        let mut first = kind != Kind::Begun;
+        let mut first = matches!(kind, Kind::Once | Kind::New);
         while let Some(response) = responses.next().await {
             let answer = Answer::new(response, &request_id);
             let failed = match kind {
                 Kind::Once => answer.refused(),
-                Kind::New | Kind::Begun => answer.broken(),
+                Kind::New | Kind::Retried | Kind::Begun => answer.broken(),
             };
             if failed && (first || answer.is_final()) {
                 let errors = serde_json::to_string(answer.errors());
@@ -157,6 +159,8 @@ enum Kind {
     Once,
     /// A subscription that is not known to be in order.
     New,
+    /// The same, while a fault of ours may pass.
+    Retried,
     /// One that was.
     Begun,
 }
@@ -201,12 +205,17 @@ fn followed(
         let ready = Arc::new(ready);
         let mut position = resume;
         let (mut begun, mut placed) = (false, false);
+        let since = Instant::now();
         while app.running() {
             let place = match position {
                 Some(position) if begun => Place::continuing(position),
                 position => Place::resuming(position),
             };
-            let kind = if begun { Kind::Begun } else { Kind::New };
+            let kind = match begun {
+                true => Kind::Begun,
+                false if since.elapsed() < PATIENCE => Kind::Retried,
+                false => Kind::New,
+            };
             let own = alone(&web, ready.request(), kind, place.clone(), request_id.clone());
             let mut own = Box::pin(own);
             let waits = loop {
