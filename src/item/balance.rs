@@ -15,15 +15,12 @@ use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, sea_query::Ex
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    connector_of, credentials_scope, find, from_bytes, guarded, laboratory, memory_scope, quota,
-    state,
-};
+use super::{connector_of, credentials, find, guarded, laboratory, memory, quota, state};
 use crate::{
     app::App,
     audit::Entry,
     auth::Principal,
-    connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, Memory, regulated},
+    connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, regulated},
     db::quota as purse,
     error::{BalanceProblem, Error, Result},
 };
@@ -128,25 +125,13 @@ async fn allowed(app: &App, form: &Descriptor, item: &item::Model) -> Result<()>
 }
 
 async fn call(app: &App, form: &Descriptor, item: &item::Model) -> Result<(Credentials, Call)> {
-    let credentials = match &item.credentials {
-        Some(envelope) => {
-            let scope = credentials_scope(item);
-            from_bytes(&app.vault.unseal(app.db.read(), scope, envelope).await?)?
-        }
-        None => Credentials::default(),
-    };
-    let memory = match &item.memory {
-        Some(envelope) => {
-            let scope = memory_scope(item);
-            Some(app.vault.unseal(app.db.read(), scope, envelope).await?)
-        }
-        None => None,
-    };
+    let credentials = credentials(app, item).await?;
+    let memory = memory(app, item).await?;
     let call = Call {
         clock: app.clock.clone(),
         sandbox_step: app.config.sandbox_step,
         files: BTreeMap::new(),
-        memory: Memory::of(memory),
+        memory,
         oauth: None,
         laboratory: laboratory::of_item(app, form, item, None).await?,
         granted: form

@@ -59,7 +59,7 @@ pub use self::{
 use crate::{
     app::App,
     auth::{Principal, PrincipalKind},
-    connector::{Connector, Credentials},
+    connector::{Connector, Credentials, Memory},
     error::{Error, Result},
     vault::Scope,
 };
@@ -107,6 +107,27 @@ pub(crate) async fn save(txn: &impl ConnectionTrait, item: &item::Model) -> Resu
         .exec(txn)
         .await?;
     Ok(())
+}
+
+/// The parameters that are kept of an Item; none where none are.
+pub(crate) async fn credentials(app: &App, item: &item::Model) -> Result<Credentials> {
+    let Some(envelope) = &item.credentials else {
+        return Ok(Credentials::default());
+    };
+    let scope = credentials_scope(item);
+    from_bytes(&app.vault.unseal(app.db.read(), scope, envelope).await?)
+}
+
+/// What an Item's connector keeps of it from run to run.
+pub(crate) async fn memory(app: &App, item: &item::Model) -> Result<Memory> {
+    let opened = match &item.memory {
+        Some(envelope) => {
+            let scope = memory_scope(item);
+            Some(app.vault.unseal(app.db.read(), scope, envelope).await?)
+        }
+        None => None,
+    };
+    Ok(Memory::of(opened))
 }
 
 /// The unfinished run of an Item, if there is one.

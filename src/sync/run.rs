@@ -27,8 +27,7 @@ use crate::{
     db,
     error::{Error, Result},
     item::{
-        connector_of, credentials_scope, execution_scope, from_bytes, guarded, laboratory,
-        memory_scope, oauth,
+        connector_of, credentials, execution_scope, from_bytes, guarded, laboratory, memory, oauth,
         state::{self, Signal},
         transition::Move,
         upload,
@@ -222,13 +221,6 @@ async fn call(
     execution: &execution::Model,
     form: &Descriptor,
 ) -> Result<Call> {
-    let memory = match &item.memory {
-        Some(envelope) => {
-            let scope = memory_scope(item);
-            Some(app.vault.unseal(app.db.read(), scope, envelope).await?)
-        }
-        None => None,
-    };
     let mut files = std::collections::BTreeMap::new();
     for (name, id) in upload::of_run(execution) {
         if let Some(contents) = upload::read(app, execution.application_id, id).await? {
@@ -239,7 +231,7 @@ async fn call(
         clock: app.clock.clone(),
         sandbox_step: app.config.sandbox_step,
         files,
-        memory: Memory::of(memory),
+        memory: memory(app, item).await?,
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
         laboratory: laboratory::of_item(app, form, item, Some(execution.id)).await?,
         granted: None,
@@ -304,16 +296,7 @@ async fn log_in(
             if let Some(refused) = login::count(app, connector.descriptor(), execution).await? {
                 return Ok(Err(refused));
             }
-            let mut credentials = match &item.credentials {
-                Some(envelope) => {
-                    let opened = app
-                        .vault
-                        .unseal(app.db.read(), credentials_scope(item), envelope)
-                        .await?;
-                    from_bytes(&opened)?
-                }
-                None => Credentials::default(),
-            };
+            let mut credentials = credentials(app, item).await?;
             credentials.0.extend(answer.0);
             guarded(LOGIN_LASTS, async move {
                 connector.login(&call, &credentials).await
