@@ -32,6 +32,7 @@ fn card(key: &str) -> AccountRecord {
     AccountRecord {
         kind: AccountType::Credit,
         subtype: AccountSubtype::CreditCard,
+        subtype_raw: None,
         ..numbered(key, "4321")
     }
 }

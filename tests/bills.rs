@@ -29,6 +29,7 @@ fn card() -> AccountRecord {
         key: "card".to_owned(),
         kind: AccountType::Credit,
         subtype: AccountSubtype::CreditCard,
+        subtype_raw: None,
         ..account(100)
     }
 }

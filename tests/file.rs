@@ -198,6 +198,33 @@ async fn every_real_statement_imports_and_every_broken_one_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kind_of_account_that_nobody_knows_keeps_its_name() {
+    on_both_engines(|test| async move {
+        let file = String::from_utf8(fixture("checking")).expect("ASCII");
+        let of_kind = |kind: &str| {
+            let (kind, before) = (format!("<ACCTTYPE>{kind}"), "<ACCTTYPE>CHECKING");
+            assert!(file.contains(before));
+            file.replace(before, &kind).into_bytes()
+        };
+        let id = import(&test, &of_kind("MONEYMRKT")).await;
+        let account = test.accounts(id).await.remove(0);
+        assert_eq!(
+            (&account["subtype"], &account["subtypeRaw"]),
+            (&json!("UNKNOWN"), &json!("MONEYMRKT"))
+        );
+        // Written differently it is the same account, with that word.
+        import_again(&test, id, &of_kind("MoneyMrkt")).await;
+        let accounts = test.accounts(id).await;
+        assert_eq!(accounts.len(), 1, "{accounts:?}");
+        assert_eq!(
+            (&accounts[0]["id"], &accounts[0]["subtypeRaw"]),
+            (&account["id"], &json!("MoneyMrkt"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_needs_a_file_of_its_own() {
     on_both_engines(|test| async move {
         let upload = test.upload(&fixture("checking")).await;

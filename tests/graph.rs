@@ -388,6 +388,7 @@ async fn a_connect_token_reads_its_items_and_nothing_else() {
             "item(id: $item) { identity { id } }",
             "item(id: $item) { consents { nodes { id } } }",
             "item(id: $item) { accounts { nodes { item { id } } } }",
+            "item(id: $item) { accounts { nodes { subtypeRaw } } }",
             "item(id: $item) { accounts { nodes { marketingName } } }",
             "item(id: $item) { accounts { nodes { owner } } }",
             "item(id: $item) { accounts { nodes { taxNumber } } }",

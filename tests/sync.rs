@@ -39,6 +39,8 @@ async fn a_first_run_collects_everything_and_tells_each_step() {
         let accounts = test.accounts(id).await;
         let kinds: Vec<_> = accounts.iter().map(|one| &one["subtype"]).collect();
         assert_eq!(json!(kinds), json!(["CHECKING_ACCOUNT", "CREDIT_CARD"]));
+        let words: Vec<_> = accounts.iter().map(|one| &one["subtypeRaw"]).collect();
+        assert_eq!(json!(words), json!(["CONTA_DEPOSITO_A_VISTA", null]));
         let rows = accounts[0]["transactions"]["nodes"]
             .as_array()
             .expect("rows");

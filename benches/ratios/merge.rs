@@ -221,6 +221,7 @@ fn account_row(app: &App, application: Uuid, item_id: Uuid, key: &str) -> accoun
         ordinal: 0,
         kind: AccountType::Bank,
         subtype: AccountSubtype::CheckingAccount,
+        subtype_raw: None,
         number: "1".to_owned(),
         name: "Checking account".to_owned(),
         marketing_name: None,

@@ -28,6 +28,8 @@ pub struct Model {
     pub kind: AccountType,
     /// Kind.
     pub subtype: AccountSubtype,
+    /// Kind in the institution's words.
+    pub subtype_raw: Option<String>,
     /// As people know it.
     pub number: String,
     /// Generic name.

@@ -16,6 +16,9 @@ pub struct AccountRecord {
     pub kind: AccountType,
     /// Kind.
     pub subtype: AccountSubtype,
+    /// Kind in the institution's words, if it has one.
+    #[serde(default)]
+    pub subtype_raw: Option<String>,
     /// As people know it: `branch/number`, or the last digits of a card.
     pub number: String,
     /// Generic name.

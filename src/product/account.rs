@@ -257,6 +257,7 @@ fn differences(a: &account::Model, b: &account::Model) -> Option<Told> {
         &[
             ("type", a.kind != b.kind),
             ("subtype", a.subtype != b.subtype),
+            ("subtypeRaw", a.subtype_raw != b.subtype_raw),
             ("number", a.number != b.number),
             ("name", a.name != b.name),
             ("marketingName", a.marketing_name != b.marketing_name),
@@ -308,6 +309,7 @@ fn model(
         ordinal: staged.ordinal,
         kind: record.kind,
         subtype: record.subtype,
+        subtype_raw: record.subtype_raw,
         number: record.number,
         name: record.name,
         marketing_name: record.marketing_name,

@@ -50,6 +50,7 @@ stored!(
         ordinal,
         kind,
         subtype,
+        subtype_raw,
         number,
         name,
         marketing_name,

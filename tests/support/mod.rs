@@ -374,7 +374,7 @@ impl TestApp {
     pub async fn accounts(&self, id: Uuid) -> Vec<Value> {
         let data = self
             .data(
-                "query($id: ID!) { item(id: $id) { accounts { nodes { id type subtype number name balance currencyCode createdAt updatedAt \
+                "query($id: ID!) { item(id: $id) { accounts { nodes { id type subtype subtypeRaw number name balance currencyCode createdAt updatedAt \
                    transactions(first: 500) { nodes { id postedOn date description descriptionRaw amount amountInAccountCurrency currencyCode \
                      type status balance providerId providerCode createdAt updatedAt } } } } } }",
                 json!({ "id": id }),

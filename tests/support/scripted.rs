@@ -374,6 +374,7 @@ pub fn account(cents: i64) -> AccountRecord {
         key: "1".to_owned(),
         kind: AccountType::Bank,
         subtype: AccountSubtype::CheckingAccount,
+        subtype_raw: None,
         number: "0001/1".to_owned(),
         name: "Checking account".to_owned(),
         marketing_name: None,

@@ -71,10 +71,11 @@ fn print(document: &Document) -> String {
             .map_or("-".to_owned(), |balance| balance.to_string());
         writeln!(
             text,
-            "{}: {} {} {:?} {:?} {balance} {} {}",
+            "{}: {} {} ({}) {:?} {:?} {balance} {} {}",
             account.key,
             account.kind,
             account.subtype,
+            account.subtype_raw.as_deref().unwrap_or("-"),
             account.number,
             account.name,
             account.currency_code,
@@ -128,7 +129,7 @@ fn a_card_owes_its_negative_balance_and_has_its_available_credit() {
     assert_file(
         "anzcc.ofx",
         r#"
-card/xxxx1234/b6/AUD: CREDIT CREDIT_CARD "xxxx1234" "Credit card" 123.45 AUD {"availableCreditLimit":"123.45"}
+card/xxxx1234/b6/AUD: CREDIT CREDIT_CARD (-) "xxxx1234" "Credit card" 123.45 AUD {"availableCreditLimit":"123.45"}
   2017-05-08 2017-05-08T00:00:00.000Z [201705080001] "SOME MEMO" "-" -5.50 AUD DEBIT POSTED
   2017-03-11 to 2017-05-09 complete
 "#,
@@ -140,7 +141,7 @@ fn a_branch_is_part_of_the_number_and_zones_move_the_instant_only() {
     assert_file(
         "bank_medium.ofx",
         r#"
-bank/160000100/00/12300 000012345678/CHECKING/CAD: BANK CHECKING_ACCOUNT "00/12300 000012345678" "Checking account" 682.34 CAD {"closingBalance":"382.34","transferNumber":"160000100/00/12300 000012345678"}
+bank/160000100/00/12300 000012345678/CHECKING/CAD: BANK CHECKING_ACCOUNT (CHECKING) "00/12300 000012345678" "Checking account" 682.34 CAD {"closingBalance":"382.34","transferNumber":"160000100/00/12300 000012345678"}
   2009-04-01 2009-04-01T17:20:17.000Z [0000123456782009040100001] "MCDONALD'S #112" "POS MERCHANDISE;MCDONALD'S #112" -6.60 CAD DEBIT POSTED
   2009-04-02 2009-04-02T17:20:17.000Z [0000123456782009040200004] "Joe's Bald Hairstyles" "MISCELLANEOUS PAYMENTS;Joe's Bald Hairstyles" -316.67 CAD DEBIT POSTED
   2009-04-03 2009-04-03T17:20:17.000Z [0000123456782009040300005] "CONNIE'S HAIR D" "POS MERCHANDISE;CONNIE'S HAIR D" -22.00 CAD DEBIT POSTED
@@ -154,7 +155,7 @@ fn available_funds_are_the_balance_of_a_bank_account() {
     assert_file(
         "checking.ofx",
         r#"
-bank/5472369148//1452687~7/CHECKING/USD: BANK CHECKING_ACCOUNT "1452687~7" "Checking account" 75.99 USD {"closingBalance":"100.99","transferNumber":"5472369148/1452687~7"}
+bank/5472369148//1452687~7/CHECKING/USD: BANK CHECKING_ACCOUNT (CHECKING) "1452687~7" "Checking account" 75.99 USD {"closingBalance":"100.99","transferNumber":"5472369148/1452687~7"}
   2011-03-31 2011-03-31T12:00:00.000Z [0000486] "DIVIDEND EARNED FOR PERIOD OF 03" "DIVIDEND EARNED FOR PERIOD OF 03/01/2011 THROUGH 03/31/2011 ANNUAL PERCENTAGE YIELD EARNED IS 0.05%" 0.01 USD CREDIT POSTED
   2011-04-05 2011-04-05T12:00:00.000Z [0000487] "AUTOMATIC WITHDRAWAL, ELECTRIC BILL" "AUTOMATIC WITHDRAWAL, ELECTRIC BILL WEB(S )" -34.51 USD DEBIT POSTED
   2011-04-07 2011-04-07T12:00:00.000Z [0000488] "RETURNED CHECK FEE, CHECK # 319" "RETURNED CHECK FEE, CHECK # 319 FOR $45.33 ON 04/07/11" -25.00 USD DEBIT POSTED #319
@@ -168,7 +169,7 @@ fn an_empty_balance_is_none_and_a_row_outside_widens_the_days() {
     assert_file(
         "empty_balance.ofx",
         r#"
-bank/123845030//192639749/CHECKING/CAD: BANK CHECKING_ACCOUNT "192639749" "Checking account" - CAD {"transferNumber":"123845030/192639749"}
+bank/123845030//192639749/CHECKING/CAD: BANK CHECKING_ACCOUNT (CHECKING) "192639749" "Checking account" - CAD {"transferNumber":"123845030/192639749"}
   2011-03-08 2011-03-08T02:00:00.000Z [2000957249] "Foobar" "-" 120.00 CAD CREDIT POSTED
   2011-03-08 to 2011-06-14 complete
 "#,
@@ -180,7 +181,7 @@ fn padded_amounts_of_four_decimals_are_exact() {
     assert_file(
         "fidelity-savings.ofx",
         r#"
-investment/fidelity.com/X0000001/USD: BANK UNKNOWN "X0000001" "Investment account" - USD {}
+investment/fidelity.com/X0000001/USD: BANK UNKNOWN (-) "X0000001" "Investment account" - USD {}
   2012-07-20 2012-07-20T04:00:00.000Z [X0000000000000000000001] "Check Paid #0000001001" "-" -1500.00 USD DEBIT POSTED #0000001001
   2012-07-27 2012-07-27T04:00:00.000Z [X0000000000000000000002] "TRANSFERRED FROM     VS X10-08144" "TRANSFERRED FROM     VS X10-08144-1" 115.8331 USD CREDIT POSTED
   2012-07-27 2012-07-27T04:00:00.000Z [X0000000000000000000003] "BILL PAYMENT         CITICORP CH" "BILL PAYMENT         CITICORP CHOICE          /0001/N********" -197.1063 USD DEBIT POSTED
@@ -195,7 +196,7 @@ fn a_foreign_amount_is_converted_when_the_product_is_exact() {
     assert_file(
         "investment_medium.ofx",
         r#"
-investment/404/ABC123/CAD: BANK UNKNOWN "ABC123" "Investment account" 1.00 CAD {}
+investment/404/ABC123/CAD: BANK UNKNOWN (-) "ABC123" "Investment account" 1.00 CAD {}
   2009-12-15 2009-12-16T00:20:00.000Z [20091215.U489357.e.USD.1510480481] "CASH TRADE: AUD.USD" "-" -3.65 (-3.869) USD DEBIT POSTED
   2009-12-15 2009-12-16T00:20:00.000Z [20091215.U489357.e.USD.1510982018] "CASH TRADE: AUD.USD" "-" 3.35 (3.551) USD CREDIT POSTED
   2009-12-15 2009-12-16T00:20:00.000Z [20091215.U489357.e.USD.1511863617] "CASH TRADE: AUD.USD" "-" -3.65 (-3.869) USD DEBIT POSTED
@@ -209,8 +210,8 @@ fn accounts_without_movements_cover_nothing() {
     assert_file(
         "multiple_accounts.ofx",
         r#"
-bank/123/00/9100/CHECKING/USD: BANK CHECKING_ACCOUNT "00/9100" "Checking account" 111.00 USD {"closingBalance":"111.00","transferNumber":"123/00/9100"}
-bank/123/00/9200/SAVINGS/USD: BANK SAVINGS_ACCOUNT "00/9200" "Savings account" 222.00 USD {"closingBalance":"222.00","transferNumber":"123/00/9200"}
+bank/123/00/9100/CHECKING/USD: BANK CHECKING_ACCOUNT (CHECKING) "00/9100" "Checking account" 111.00 USD {"closingBalance":"111.00","transferNumber":"123/00/9100"}
+bank/123/00/9200/SAVINGS/USD: BANK SAVINGS_ACCOUNT (SAVINGS) "00/9200" "Savings account" 222.00 USD {"closingBalance":"222.00","transferNumber":"123/00/9200"}
 "#,
     );
 }
@@ -220,7 +221,7 @@ fn without_its_own_currency_an_account_has_none_and_its_rows_have_theirs() {
     assert_file(
         "ofx-v102-empty-tags.ofx",
         r#"
-bank/NPBS//12345678//XXX: BANK UNKNOWN "12345678" "Bank account" - XXX {"transferNumber":"NPBS/12345678"}
+bank/NPBS//12345678//XXX: BANK UNKNOWN (-) "12345678" "Bank account" - XXX {"transferNumber":"NPBS/12345678"}
   2018-05-07 2018-05-07T00:00:00.000Z [-] "CBA:Transfer" "-" 12.34 AUD CREDIT POSTED
   2018-05-06 to 2018-08-04 complete
 "#,
@@ -232,7 +233,7 @@ fn text_in_cdata_is_trimmed() {
     assert_file(
         "suncorp.ofx",
         r#"
-bank/SUNCORP//123456789/CHECKING/AUD: BANK CHECKING_ACCOUNT "123456789" "Checking account" 1234.12 AUD {"closingBalance":"1234.12","transferNumber":"SUNCORP/123456789"}
+bank/SUNCORP//123456789/CHECKING/AUD: BANK CHECKING_ACCOUNT (CHECKING) "123456789" "Checking account" 1234.12 AUD {"closingBalance":"1234.12","transferNumber":"SUNCORP/123456789"}
   2013-12-15 2013-12-15T00:00:00.000Z [1] "EFTPOS WDL HANDYWAY ALDI STORE" "EFTPOS WDL HANDYWAY ALDI STORE   GEELONG WEST VICAU" -16.85 AUD DEBIT POSTED
   2013-06-18 to 2013-12-15 complete
 "#,
@@ -244,7 +245,7 @@ fn a_file_with_decimal_commas_groups_thousands_with_points() {
     assert_file(
         "decimal-comma.ofx",
         r#"
-bank/0341/1234/56789-0/CHECKING/BRL: BANK CHECKING_ACCOUNT "1234/56789-0" "Checking account" -12.50 BRL {"closingBalance":"-12.50","transferNumber":"0341/1234/56789-0"}
+bank/0341/1234/56789-0/CHECKING/BRL: BANK CHECKING_ACCOUNT (Checking) "1234/56789-0" "Checking account" -12.50 BRL {"closingBalance":"-12.50","transferNumber":"0341/1234/56789-0"}
   2024-01-05 2024-01-05T13:00:00.000Z [20240105001] "SALÁRIO – PAGAMENTO" "-" 1234.56 BRL CREDIT POSTED #77
   2024-01-06 2024-01-06T13:00:00.000Z [20240106001] "PADARIA PÃO & CIA" "-" -1500.00 BRL DEBIT POSTED
   2024-01-07 2024-01-07T13:00:00.000Z [20240106001] "TARIFA" "ISENÇÃO DE TARIFA" 0.00 BRL DEBIT POSTED
@@ -258,7 +259,7 @@ fn valid_utf8_is_read_as_such_and_a_converted_amount_is_not_converted_again() {
     assert_file(
         "wrong-charset.ofx",
         r#"
-card/xxxx7890/db/EUR: CREDIT CREDIT_CARD "xxxx7890" "Credit card" 44.75 EUR {}
+card/xxxx7890/db/EUR: CREDIT CREDIT_CARD (-) "xxxx7890" "Credit card" 44.75 EUR {}
   2024-01-10 2024-01-10T00:00:00.000Z [A1] "Café de l'Île & Fils" "-" -20.00 CHF DEBIT POSTED
   2024-01-11 2024-01-11T00:00:00.000Z [A2] "Hotel" "-" -30.00 EUR DEBIT POSTED
   2024-01-12 2024-01-12T00:00:00.000Z [A3] "Retour" "-" 5.25 (7.875) GBP CREDIT POSTED
@@ -273,12 +274,12 @@ fn one_file_may_hold_everything_and_an_account_twice() {
     assert_file(
         "everything-utf16.ofx",
         r#"
-bank/ŁÓDŹ%2F1//PL61/SAVINGS/PLN: BANK SAVINGS_ACCOUNT "PL61" "Savings account" 107.00 PLN {"closingBalance":"107.00","transferNumber":"ŁÓDŹ/1/PL61"}
+bank/ŁÓDŹ%2F1//PL61/SAVINGS/PLN: BANK SAVINGS_ACCOUNT (SAVINGS) "PL61" "Savings account" 107.00 PLN {"closingBalance":"107.00","transferNumber":"ŁÓDŹ/1/PL61"}
   2024-02-15 2024-02-15T00:00:00.000Z [-] "Luty" "-" 7.00 PLN CREDIT POSTED
   2024-01-15 2024-01-15T00:00:00.000Z [-] "Styczeń" "-" 100.00 PLN CREDIT POSTED
   2024-01-01 to 2024-02-29 complete
-card/xxxx4444/2f/PLN: CREDIT CREDIT_CARD "xxxx4444" "Credit card" 0.00 PLN {}
-investment/b.example/Z9/USD: BANK UNKNOWN "Z9" "Investment account" 12.34 USD {}
+card/xxxx4444/2f/PLN: CREDIT CREDIT_CARD (-) "xxxx4444" "Credit card" 0.00 PLN {}
+investment/b.example/Z9/USD: BANK UNKNOWN (-) "Z9" "Investment account" 12.34 USD {}
   2024-01-20 2024-01-20T00:00:00.000Z [-] "Fee" "-" -0.01 USD DEBIT POSTED
   2024-01-01 to 2024-01-31 complete
 accounts: MESSAGES_NOT_IMPORTED LOANMSGSRSV1 is not imported.

@@ -21,6 +21,8 @@ pub struct Identity {
     pub kind: AccountType,
     /// Kind.
     pub subtype: AccountSubtype,
+    /// ACCTTYPE as it stands there.
+    pub subtype_raw: Option<String>,
     /// As people know it.
     pub number: String,
     /// Generic name.
@@ -55,13 +57,15 @@ impl Identity {
                 key,
                 kind: AccountType::Bank,
                 subtype: AccountSubtype::Unknown,
+                subtype_raw: None,
                 number,
                 name: "Investment account",
                 transfer_number: None,
             });
         }
         let (bank, branch) = (part("BANKID")?, part("BRANCHID")?);
-        let kind = part("ACCTTYPE")?.to_ascii_uppercase();
+        let raw = part("ACCTTYPE")?;
+        let kind = raw.to_ascii_uppercase();
         let (subtype, name) = match kind.as_str() {
             "CHECKING" => (AccountSubtype::CheckingAccount, "Checking account"),
             "SAVINGS" => (AccountSubtype::SavingsAccount, "Savings account"),
@@ -76,6 +80,7 @@ impl Identity {
             key,
             kind: AccountType::Bank,
             subtype,
+            subtype_raw: Some(raw).filter(|raw| !raw.is_empty()),
             transfer_number: (!bank.is_empty()).then(|| joined(&[&bank, &branch, &number])),
             number: joined(&[&branch, &number]),
             name,
@@ -92,6 +97,7 @@ impl Identity {
             full: key(&["card", number, currency_code]),
             kind: AccountType::Credit,
             subtype: AccountSubtype::CreditCard,
+            subtype_raw: None,
             number: masked,
             name: "Credit card",
             transfer_number: None,

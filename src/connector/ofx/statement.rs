@@ -282,6 +282,7 @@ impl Reader {
             key: identity.key.clone(),
             kind: identity.kind,
             subtype: identity.subtype,
+            subtype_raw: identity.subtype_raw.clone(),
             number: identity.number.clone(),
             name: identity.name.to_owned(),
             marketing_name: None,

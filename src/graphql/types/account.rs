@@ -66,6 +66,12 @@ impl Account {
         self.0.subtype.into()
     }
 
+    /// Kind in the institution's words, such as `CONTA_DEPOSITO_A_VISTA`; null when it names none.
+    async fn subtype_raw(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+        private(ctx)?;
+        Ok(self.0.subtype_raw.as_deref())
+    }
+
     /// As people know it: `branch/number`, or the last digits of a card.
     async fn number(&self) -> &str {
         &self.0.number
@@ -317,6 +323,6 @@ pub enum AccountSubtype {
     SavingsAccount,
     /// Credit card.
     CreditCard,
-    /// A kind that the institution names differently.
+    /// A kind that the institution names differently: see `subtypeRaw`.
     Unknown,
 }
