@@ -111,7 +111,7 @@ pub struct Settings {
         global = true
     )]
     pub sync_concurrency: String,
-    /// Executions at once and starts per minute that a connector is asked to bear, for all nodes together:
+    /// Executions at once and requests per minute that a connector is asked to bear, for all nodes together:
     /// CONNECTOR=AT_ONCE or CONNECTOR=AT_ONCE/PER_MINUTE, separated by commas; * is every other, 0 is no limit.
     #[arg(
         long,

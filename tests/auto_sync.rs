@@ -60,6 +60,13 @@ impl TestApp {
 
     /// So many Items of an application that have been updated, with nothing but accounts.
     async fn crowd(&self, count: usize) -> Vec<Uuid> {
+        let ids = self.requested(count).await;
+        self.settle().await;
+        ids
+    }
+
+    /// The same, before a worker has begun.
+    async fn requested(&self, count: usize) -> Vec<Uuid> {
         let mut ids = Vec::new();
         for _ in 0..count {
             let input = json!({ "connectorId": "0", "products": ["ACCOUNTS"], "parameters": [
@@ -69,7 +76,6 @@ impl TestApp {
             let data = self.data(document, json!({ "input": input })).await;
             ids.push(crate::support::id_at(&data, "/createItem/item/id"));
         }
-        self.settle().await;
         ids
     }
 
@@ -278,8 +284,8 @@ async fn a_connector_is_never_asked_to_bear_more_than_its_limit() {
         let test = TestApp::start_with(engine, &["--connector-limits", "0=5/40"]).await;
         test.every(Some(Interval::Hours(8))).await;
         // Their first runs are limited as well.
-        let ids = paced(&test, 30).await;
-        assert_eq!(ids.len(), 30);
+        test.requested(30).await;
+        test.run_by_the_clock().await;
         test.advance(HOUR * 9);
         let held: usize = test.claim(16, 16).await.values().sum();
         assert!(held <= 2, "{held} start at once");
@@ -317,16 +323,6 @@ async fn a_run_that_was_lost_goes_before_all_that_have_waited_longer() {
         test.advance(test.app.config.lease);
         assert_eq!(held().await, lost);
     }
-}
-
-/// So many Items, connected as fast as their connector bears it.
-async fn paced(test: &TestApp, count: usize) -> Vec<Uuid> {
-    let ids = test.crowd(count).await;
-    for _ in 0..200 {
-        test.advance(Duration::from_secs(1));
-        test.settle().await;
-    }
-    ids
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,19 +24,19 @@ const FETCH: &str = "mutation($id: ID!) { fetchAccountBalance(input: { accountId
     balance { balance blockedBalance automaticallyInvestedBalance currencyCode updatedAt } account { id balance } } }";
 
 impl TestApp {
-    async fn live(&self, account: Uuid) -> Value {
+    pub async fn live(&self, account: Uuid) -> Value {
         self.query(FETCH, json!({ "id": account })).await
     }
 
     /// The first account of a family of an Item.
-    async fn account_of(&self, item: Uuid, kind: &str) -> Uuid {
+    pub async fn account_of(&self, item: Uuid, kind: &str) -> Uuid {
         let accounts = self.accounts(item).await;
         let found = accounts.iter().find(|account| account["type"] == kind);
         let id = found.and_then(|account| account["id"].as_str());
         id.and_then(|id| id.parse().ok()).expect("an account")
     }
 
-    async fn spent(&self, item: Uuid) -> i64 {
+    pub async fn spent(&self, item: Uuid) -> i64 {
         let document = "query($id: ID!) { item(id: $id) { quotas { call used } } }";
         let data = self.data(document, json!({ "id": item })).await;
         let quotas = data["item"]["quotas"].as_array().expect("a list");

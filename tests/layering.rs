@@ -57,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "audit",
             "auth",
             "clock",
+            "config",
             "connector",
             "db",
             "error",

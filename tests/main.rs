@@ -34,6 +34,7 @@ mod plans;
 mod privacy;
 mod quota;
 mod replacements;
+mod requests;
 mod rows;
 mod schema;
 mod sequences;

@@ -8,7 +8,9 @@ use entity::{account, item, kind::Product};
 use futures_util::TryStreamExt as _;
 use ponte::{
     clock::Rng,
-    connector::{Batch, Call, Credentials, Login, Memory, Request, TransactionRecord, Window},
+    connector::{
+        Batch, Call, Credentials, Login, Memory, Request, Requests, TransactionRecord, Window,
+    },
     item::laboratory,
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
@@ -95,6 +97,7 @@ impl Quarter {
                 .await
                 .expect("the laboratory"),
             granted: None,
+            requests: Requests::default(),
         };
         let values = [("user", "user-ok"), ("password", "password-ok")];
         let values = values.map(|(name, value)| (name.to_owned(), value.into()));

@@ -1,14 +1,63 @@
-//! How much may run at a connector at once and start in a minute, for all nodes together.
+//! How much may run at a connector at once and be asked of it in a minute, for all nodes together.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+
+/// How far ahead of its time a request may come, where many are allowed.
+const TOLERANCE: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Limits of one connector; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// Executions at once.
     pub at_once: Option<usize>,
-    /// Starts in any minute.
+    /// Requests in any minute.
     pub per_minute: Option<u32>,
+}
+
+impl Limit {
+    /// How far apart its requests are; `None` when they are not limited.
+    pub fn pace(self) -> Option<Pace> {
+        self.per_minute.map(Pace::of)
+    }
+}
+
+impl fmt::Display for Limit {
+    /// `20 runs at once and 120 requests a minute`, or what of it is limited.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at_once = self.at_once.map(|most| format!("{most} runs at once"));
+        let per_minute = self.per_minute;
+        let per_minute = per_minute.map(|most| format!("{most} requests a minute"));
+        let both: Vec<_> = at_once.into_iter().chain(per_minute).collect();
+        f.write_str(&both.join(" and "))
+    }
+}
+
+/// Requests so far apart that no minute sees more than it may. Where they are closer than claims of runs are, some come
+/// together.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How much time each uses up.
+    pub apart: Duration,
+    /// How far ahead of its time one may come.
+    pub tolerance: Duration,
+}
+
+impl Pace {
+    fn of(per_minute: u32) -> Self {
+        let apart = MINUTE / per_minute.max(1);
+        if apart >= TOLERANCE {
+            return Self {
+                apart,
+                tolerance: Duration::ZERO,
+            };
+        }
+        // As many as come together at first are missing between the others.
+        Self {
+            apart: (MINUTE + TOLERANCE) / (per_minute - 1),
+            tolerance: TOLERANCE,
+        }
+    }
 }
 
 /// Limits of all connectors.
@@ -90,6 +139,11 @@ mod tests {
         assert_eq!(limits.of(0), limit(Some(200), None));
         assert_eq!(limits.of(600), limit(Some(20), Some(120)));
         assert_eq!(limits.of(7), limit(None, Some(6)));
+        assert_eq!(
+            limits.of(600).to_string(),
+            "20 runs at once and 120 requests a minute"
+        );
+        assert_eq!(limits.of(7).to_string(), "6 requests a minute");
         assert_eq!("".parse::<Limits>().expect("none").of(1), Limit::default());
         for wrong in ["600", "x=1", "1=x", "1=1/x", "1=-1", "=1"] {
             let error = wrong.parse::<Limits>().expect_err(wrong);

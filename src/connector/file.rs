@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock, Timestamp},
-        connector::{Coverage, Laboratory, Memory, Warning, Window},
+        connector::{Coverage, Laboratory, Memory, Requests, Warning, Window},
     };
 
     fn call(file: Option<&[u8]>) -> Call {
@@ -201,6 +201,7 @@ mod tests {
             oauth: None,
             laboratory: Laboratory::default(),
             granted: None,
+            requests: Requests::default(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod ofx;
 mod position;
 mod record;
 pub mod regulated;
+mod requests;
 pub mod sandbox;
 mod statement;
 pub mod validate;
@@ -23,7 +24,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 use entity::kind::{ExecutionStatus, Product, RegulatedCall};
 use futures_util::stream::BoxStream;
 use secrecy::SecretString;
@@ -42,6 +43,7 @@ pub use self::record::{
     MerchantRecord, MovementKey, ParticipantRecord, PaymentOf, PaymentRecord, PhoneRecord,
     TransactionDetails, TransactionRecord, Warning,
 };
+pub use self::requests::{Requests, Turnstile};
 pub use self::statement::{LARGEST_STATEMENT, StatementRecord};
 use crate::clock::{Clock, Timestamp};
 
@@ -111,6 +113,8 @@ pub struct Call {
     /// At a regulated interface: the calls that have been counted for a product and may be made, no others. A list that is
     /// not among them is known from the connector's [`Memory`]. `None` where nothing is regulated.
     pub granted: Option<Vec<RegulatedCall>>,
+    /// Its requests: [`Requests::next`] before each.
+    pub requests: Requests,
 }
 
 impl Call {
@@ -220,6 +224,13 @@ impl Failure {
     pub fn until(mut self, at: Timestamp) -> Self {
         self.attributes.insert(RETRY_AT.to_owned(), at.to_string());
         self
+    }
+
+    /// When to try again, if it says so.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        let at = self.attributes.get(RETRY_AT)?;
+        let at = DateTime::parse_from_rfc3339(at).ok()?;
+        Some(at.to_utc().into())
     }
 }
 

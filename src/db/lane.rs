@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use entity::{connector_gate, execution, item};
+use entity::{execution, item};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseTransaction,
-    EntityTrait as _, FromQueryResult as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QueryResult, QuerySelect as _, Statement, Value, sea_query::OnConflict,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, FromQueryResult as _,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, Statement, Value,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -258,36 +257,6 @@ pub async fn take_items(
         .iter()
         .map(|row| Ok(item::Model::from_query_result(row, "")?))
         .collect()
-}
-
-/// How far the starts of some connectors have used up what is allowed. Those without a row have used nothing.
-pub async fn gates(txn: &impl ConnectionTrait) -> Result<Vec<connector_gate::Model>> {
-    Ok(connector_gate::Entity::find().all(txn).await?)
-}
-
-/// Notes that.
-pub async fn set_gates(
-    txn: &impl ConnectionTrait,
-    gates: Vec<connector_gate::Model>,
-) -> Result<()> {
-    use connector_gate::{Column as C, Entity};
-
-    if gates.is_empty() {
-        return Ok(());
-    }
-    Entity::insert_many(
-        gates
-            .into_iter()
-            .map(|gate| gate.into_active_model().reset_all()),
-    )
-    .on_conflict(
-        OnConflict::column(C::ConnectorId)
-            .update_column(C::NextStartAt)
-            .to_owned(),
-    )
-    .exec_without_returning(txn)
-    .await?;
-    Ok(())
 }
 
 /// Lets one node at a time claim: what each may take follows from what all others hold.

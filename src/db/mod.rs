@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod erasure;
 pub mod event;
 pub mod execution;
+pub mod gate;
 pub mod guess;
 pub mod inspect;
 pub mod item;

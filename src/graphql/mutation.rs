@@ -300,7 +300,7 @@ impl Mutation {
         })
     }
 
-    /// Asks the institution what is on an account now, without a run: nothing that is stored changes, and no event tells of it. Where calls are regulated it counts as an ACCOUNT_BALANCE of `Item.quotas`. Fails with BALANCE_INVALID_REQUEST for an account that has no live balance, BALANCE_CONSENT_ERROR when the user does not allow it any more, BALANCE_NOT_FOUND when the institution no longer shows the account, BALANCE_OPEN_FINANCE_RATE_LIMIT (with `retryAt`) when the month's calls are used up, BALANCE_CONNECTOR_UNAVAILABLE when the institution cannot be reached, BALANCE_FETCH_ERROR when it fails. FORBIDDEN to connect tokens.
+    /// Asks the institution what is on an account now, without a run: nothing that is stored changes, and no event tells of it. Where calls are regulated it counts as an ACCOUNT_BALANCE of `Item.quotas`. Fails with BALANCE_INVALID_REQUEST for an account that has no live balance, BALANCE_CONSENT_ERROR when the user does not allow it any more, BALANCE_NOT_FOUND when the institution no longer shows the account, BALANCE_OPEN_FINANCE_RATE_LIMIT (with `retryAt`) when the month's calls are used up, BALANCE_CONNECTOR_UNAVAILABLE when the institution cannot be reached or, with `retryAt`, is asked as often as the operator allows, BALANCE_FETCH_ERROR when it fails. FORBIDDEN to connect tokens.
     async fn fetch_account_balance(
         &self,
         ctx: &Context<'_>,

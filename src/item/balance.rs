@@ -15,18 +15,22 @@ use sea_orm::{ColumnTrait as _, QueryFilter as _, QueryOrder as _, sea_query::Ex
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{connector_of, credentials, find, guarded, laboratory, memory, quota, state};
+use super::{
+    connector_of, credentials, find, guarded, laboratory, memory, quota, state, turnstile,
+};
 use crate::{
     app::App,
     audit::Entry,
     auth::Principal,
-    connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, regulated},
+    connector::{BalanceRecord, Call, Credentials, Descriptor, Failure, Requests, regulated},
     db::quota as purse,
     error::{BalanceProblem, Error, Result},
 };
 
 /// Longest time that the institution has.
 const LASTS: Duration = Duration::from_secs(20);
+/// Longest that it waits for its turn to be asked: clients wait for the answer.
+const REQUEST_WAITS: Duration = Duration::from_secs(10);
 
 /// What is on an account of this principal, asked now. Fails with NOT_FOUND for an account that they do not have, otherwise
 /// as [`BalanceProblem`] says.
@@ -49,7 +53,10 @@ pub async fn fetch(
     let form = connector.descriptor();
     check(form, &row)?;
     allowed(app, form, &item).await?;
-    let (credentials, call) = call(app, form, &item).await?;
+    // Before it is counted for good: there may be no time for it.
+    let turn = turnstile::admitted(app, form.id, REQUEST_WAITS).await;
+    let requests = turn.map_err(failed)?;
+    let (credentials, call) = call(app, form, &item, requests).await?;
     spend(app, principal, item, row.id).await?;
     let (asked, key) = (connector.clone(), row.key.clone());
     let answer = guarded(LASTS, async move {
@@ -124,7 +131,12 @@ async fn allowed(app: &App, form: &Descriptor, item: &item::Model) -> Result<()>
     Err(problem(BalanceProblem::ConsentError, reason))
 }
 
-async fn call(app: &App, form: &Descriptor, item: &item::Model) -> Result<(Credentials, Call)> {
+async fn call(
+    app: &App,
+    form: &Descriptor,
+    item: &item::Model,
+    requests: Requests,
+) -> Result<(Credentials, Call)> {
     let credentials = credentials(app, item).await?;
     let memory = memory(app, item).await?;
     let call = Call {
@@ -137,6 +149,7 @@ async fn call(app: &App, form: &Descriptor, item: &item::Model) -> Result<(Crede
         granted: form
             .is_open_finance
             .then(|| vec![RegulatedCall::AccountBalance]),
+        requests,
     };
     Ok((credentials, call))
 }
@@ -178,9 +191,11 @@ async fn spend(app: &App, principal: &Principal, item: item::Model, account: Uui
     .await
 }
 
-/// What a failure of the institution amounts to.
+/// What a failure of the institution, or our own refusal to ask it now, amounts to.
 fn failed(failure: Failure) -> Error {
+    let retry_at = failure.retry_at();
     let problem = match failure.code {
+        _ if retry_at.is_some() => BalanceProblem::ConnectorUnavailable,
         code if state::status(code) == ItemStatus::LoginError => BalanceProblem::ConsentError,
         ExecutionStatus::SiteNotAvailable | ExecutionStatus::ConnectionError => {
             BalanceProblem::ConnectorUnavailable
@@ -190,7 +205,7 @@ fn failed(failure: Failure) -> Error {
     Error::Balance {
         problem,
         message: failure.message,
-        retry_at: None,
+        retry_at,
         provider_message: failure.provider_message,
     }
 }

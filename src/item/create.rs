@@ -15,8 +15,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Held, consent, credentials_scope, health, input, insert_execution, quota,
-    state::Signal, to_bytes, transition, triggered_by, upload,
+    Changed, Held, connector_named, consent, credentials_scope, health, input, insert_execution,
+    quota, state::Signal, to_bytes, transition, triggered_by, upload,
 };
 use crate::{
     app::App,
@@ -70,12 +70,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     input::check_client_user_id(new.client_user_id.as_deref())?;
     input::check_webhook_url(app, new.webhook_url.as_deref())?;
     input::check_redirect_uri(new.oauth_redirect_uri.as_deref())?;
-    let connector = new
-        .connector_id
-        .parse()
-        .ok()
-        .and_then(|id| app.connectors.find(id))
-        .ok_or(Error::NotFound { what: "connector" })?;
+    let connector = connector_named(app, &new.connector_id)?;
     let form = connector.descriptor();
     let products = input::products(form, new.products.clone())?;
     let key = new.idempotency_key.as_deref();

@@ -22,7 +22,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Held, health, lock, state};
+use super::{Held, connector_named, health, lock, state};
 use crate::{
     app::App,
     audit::Entry,
@@ -247,14 +247,10 @@ pub async fn switch(
     status: ConnectorStatus,
 ) -> Result<Arc<dyn Connector>> {
     principal.require_api_key(USE_IT)?;
-    let connector = connector
-        .parse()
-        .ok()
-        .and_then(|id| app.connectors.find(id))
-        .ok_or(Error::NotFound { what: "connector" })?;
+    let connector = connector_named(app, connector)?;
     check(app, principal, connector.descriptor())?;
     health::switch(app, principal, connector.descriptor(), status).await?;
-    Ok(connector.clone())
+    Ok(connector)
 }
 
 /// A row to be written at a bank.

@@ -26,6 +26,7 @@ pub mod purge;
 pub mod quota;
 pub mod state;
 pub mod transition;
+pub mod turnstile;
 mod update;
 pub mod upkeep;
 pub mod upload;
@@ -148,6 +149,15 @@ fn triggered_by(principal: &Principal) -> TriggeredBy {
         PrincipalKind::ApiKey => TriggeredBy::Client,
         PrincipalKind::ConnectToken(_) => TriggeredBy::User,
     }
+}
+
+/// The connector that a client names by its id.
+fn connector_named(app: &App, id: &str) -> Result<std::sync::Arc<dyn Connector>> {
+    let id = id.parse().ok();
+    let connector = id.and_then(|id| app.connectors.find(id));
+    connector.cloned().ok_or(Error::NotFound {
+        what: "a connector of this id (`connectors` lists all)",
+    })
 }
 
 /// The connector of an Item.

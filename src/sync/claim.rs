@@ -18,7 +18,10 @@ use crate::{
     app::App,
     clock::Timestamp,
     config::limits::Limits,
-    db::lane::{self, Candidate, Lane},
+    db::{
+        gate,
+        lane::{self, Candidate, Lane},
+    },
     error::Result,
     item,
 };
@@ -29,9 +32,6 @@ const WINDOW: usize = 512;
 const MOST: usize = 64;
 /// This part of a node's executions at once is left to those that somebody waits for.
 const RESERVED_PART: usize = 4;
-/// How far ahead of its time a start may come, where many are allowed.
-const TOLERANCE: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_mins(1);
 
 /// Whose turn it is on this node, when there are more lanes than one claim looks at.
 #[derive(Debug, Default)]
@@ -181,7 +181,7 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
     let mut share = Share::new(
         &app.config.connector_limits,
         lane::running(db, &txn, now).await?,
-        lane::gates(&txn).await?,
+        gate::all(&txn).await?,
         now,
     );
     let mut taken = Vec::new();
@@ -196,7 +196,10 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         let items = lane::take_items(db, &txn, &chosen, now).await?;
         taken.extend(item::auto_sync::start(&txn, app, items, now.plus(lease)).await?);
     }
-    lane::set_gates(&txn, share.used()).await?;
+    for (connector, used) in share.used {
+        let latest = Timestamp(i64::MAX);
+        gate::take(db, &txn, connector, used, now, latest).await?;
+    }
     txn.commit().await?;
     app.wakes.relay.notify();
     Ok(taken)
@@ -234,7 +237,8 @@ struct Share<'a> {
     of_application: HashMap<Uuid, usize>,
     of_connector: HashMap<i32, usize>,
     gates: HashMap<i32, Timestamp>,
-    changed: BTreeMap<i32, Timestamp>,
+    /// How much time the starts of each connector use up.
+    used: BTreeMap<i32, Duration>,
 }
 
 impl<'a> Share<'a> {
@@ -253,7 +257,7 @@ impl<'a> Share<'a> {
                 .into_iter()
                 .map(|gate| (gate.connector_id, gate.next_start_at))
                 .collect(),
-            changed: BTreeMap::new(),
+            used: BTreeMap::new(),
         };
         for (lane, held) in running {
             share.count(lane, held);
@@ -296,58 +300,24 @@ impl<'a> Share<'a> {
         chosen
     }
 
-    /// Counts a start in a lane, if its connector has room for one.
+    /// Counts a start in a lane, if its connector has room for one. It counts as the first request of the run.
     fn admit(&mut self, lane: Lane) -> bool {
         let limit = self.limits.of(lane.connector);
         let running = self.of_connector.get(&lane.connector).copied().unwrap_or(0);
         if limit.at_once.is_some_and(|most| running >= most) {
             return false;
         }
-        if let Some(per_minute) = limit.per_minute {
-            let pace = Pace::of(per_minute);
+        if let Some(pace) = limit.pace() {
             let next = self.gates.get(&lane.connector).copied();
             let next = next.unwrap_or(self.now).max(self.now);
             if next > self.now.plus(pace.tolerance) {
                 return false;
             }
-            let next = next.plus(pace.apart);
-            self.gates.insert(lane.connector, next);
-            self.changed.insert(lane.connector, next);
+            self.gates.insert(lane.connector, next.plus(pace.apart));
+            *self.used.entry(lane.connector).or_default() += pace.apart;
         }
         self.count(lane, 1);
         true
-    }
-
-    /// How far the starts have used up what is allowed, where this has changed.
-    fn used(self) -> Vec<connector_gate::Model> {
-        let model = |(connector_id, next_start_at)| connector_gate::Model {
-            connector_id,
-            next_start_at,
-        };
-        self.changed.into_iter().map(model).collect()
-    }
-}
-
-/// Starts so far apart that no minute sees more than it may. Where they are closer than claims are, some come together.
-struct Pace {
-    apart: Duration,
-    tolerance: Duration,
-}
-
-impl Pace {
-    fn of(per_minute: u32) -> Self {
-        let apart = MINUTE / per_minute.max(1);
-        if apart >= TOLERANCE {
-            return Self {
-                apart,
-                tolerance: Duration::ZERO,
-            };
-        }
-        // As many as come together at first are missing between the others.
-        Self {
-            apart: (MINUTE + TOLERANCE) / (per_minute - 1),
-            tolerance: TOLERANCE,
-        }
     }
 }
 
@@ -356,6 +326,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn id(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -413,9 +384,15 @@ mod tests {
                 let mut share = Share::new(&limits, Vec::new(), gates.clone(), now);
                 let chosen = share.choose(waiting(1, 0, 0, 1_000), 1_000);
                 starts.extend(chosen.iter().map(|_| now));
-                let used = share.used();
-                if !used.is_empty() {
-                    gates = used;
+                for used in share.used.into_values() {
+                    let before = gates
+                        .first()
+                        .map(|gate: &connector_gate::Model| gate.next_start_at);
+                    let next_start_at = before.unwrap_or(now).max(now).plus(used);
+                    gates = vec![connector_gate::Model {
+                        connector_id: 0,
+                        next_start_at,
+                    }];
                 }
             }
             let most = usize::try_from(per_minute).expect("small");

@@ -30,12 +30,14 @@ use crate::{
         connector_of, credentials, execution_scope, from_bytes, guarded, laboratory, memory, oauth,
         state::{self, Signal},
         transition::Move,
-        upload,
+        turnstile, upload,
     },
 };
 
 /// Longest login, or step of one.
 const LOGIN_LASTS: Duration = Duration::from_mins(5);
+/// Longest that a run waits for its turn to ask the institution something: less than a step may last.
+const REQUEST_WAITS: Duration = Duration::from_mins(4);
 /// Leases that may be lost without a recorded step in between.
 const MOST_LOST_LEASES: i32 = 3;
 /// When a run that failed by a fault of ours is tried again.
@@ -235,6 +237,8 @@ async fn call(
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
         laboratory: laboratory::of_item(app, form, item, Some(execution.id)).await?,
         granted: None,
+        // Its start was its first.
+        requests: turnstile::requests(app, form.id, REQUEST_WAITS, true),
     })
 }
 

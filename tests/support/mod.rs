@@ -23,7 +23,7 @@ use std::{
 };
 
 use clap::Parser;
-use entity::kind::Environment;
+use entity::{execution, kind::Environment};
 use ponte::{
     app::App,
     auth::{
@@ -37,7 +37,10 @@ use ponte::{
     db::Engine,
     event, graphql, item, sync, webhook,
 };
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, Database, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -281,6 +284,30 @@ impl TestApp {
             if done == 0 {
                 return;
             }
+        }
+    }
+
+    /// Runs every worker while time goes on, until every run has ended: where runs wait by the clock.
+    pub async fn run_by_the_clock(&self) {
+        let time = async {
+            loop {
+                self.advance(Duration::from_millis(500));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let ended = async {
+            loop {
+                self.settle().await;
+                let open = execution::Entity::find().filter(execution::Column::EndedAt.is_null());
+                let open = open.count(self.app.db.read()).await.expect("a count");
+                if open == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = time => {}
+            () = ended => {}
         }
     }
 

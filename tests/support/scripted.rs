@@ -67,6 +67,10 @@ pub struct Bank {
     pub windows: Vec<Window>,
     /// Products that were asked for.
     pub products: Vec<Product>,
+    /// How often it is asked for each.
+    pub requests: usize,
+    /// When it was asked, logins included.
+    pub asked: Vec<Timestamp>,
     /// The regulated calls that were allowed for each.
     pub granted: Vec<Option<Vec<RegulatedCall>>>,
 }
@@ -158,10 +162,12 @@ impl Connector for Scripted {
         &self.descriptor
     }
 
-    async fn login(&self, _: &Call, _: &Credentials) -> Result<Login, Failure> {
+    async fn login(&self, call: &Call, _: &Credentials) -> Result<Login, Failure> {
+        call.requests.next().await?;
         let (panics, hangs, refuses) = {
             let mut bank = self.bank.lock().expect("a bank");
             bank.logins += 1;
+            bank.asked.push(call.clock.now());
             (bank.panics, bank.hangs, bank.refuses)
         };
         assert!(!panics, "the scripted bank panics");
@@ -211,13 +217,14 @@ impl Connector for Scripted {
         let mut bank = self.bank.lock().expect("a bank");
         bank.products.push(request.product);
         bank.granted.push(call.granted);
+        let (requests, pages, asked) = (call.requests, bank.requests, self.bank.clone());
         bank.windows
             .extend(request.windows.iter().map(|(_, window)| *window));
         if bank.failing == Some(request.product) {
             let failure = Failure::new(ExecutionStatus::SiteNotAvailable, "closed");
             return futures_util::stream::iter([Err(failure)]).boxed();
         }
-        let mut batches = Vec::new();
+        let mut batches: Vec<Result<Batch, Failure>> = Vec::new();
         match request.product {
             Product::Accounts => {
                 let only = || vec![account(bank.balance)];
@@ -286,7 +293,15 @@ impl Connector for Scripted {
                 }
             }
         }
-        futures_util::stream::iter(batches).boxed()
+        Box::pin(async_stream::try_stream! {
+            for _ in 0..pages {
+                requests.next().await?;
+                asked.lock().expect("a bank").asked.push(call.clock.now());
+            }
+            for batch in batches {
+                yield batch?;
+            }
+        })
     }
 }
 

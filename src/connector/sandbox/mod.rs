@@ -165,7 +165,7 @@ impl Connector for Sandbox {
     }
 
     async fn login(&self, call: &Call, credentials: &Credentials) -> Result<Login, Failure> {
-        pace(call, LOGIN_STEPS).await;
+        ask(call, LOGIN_STEPS).await?;
         if let Some(failure) = call.laboratory.failure(None) {
             return Err(failure);
         }
@@ -192,7 +192,7 @@ impl Connector for Sandbox {
         session: &Session,
         answers: &Credentials,
     ) -> Result<Login, Failure> {
-        pace(call, ANSWER_STEPS).await;
+        ask(call, ANSWER_STEPS).await?;
         let State { user, stage } = read(session)?;
         let persona = self.persona(&user).ok_or_else(foreign_session)?;
         let mut asks = match stage {
@@ -211,6 +211,7 @@ impl Connector for Sandbox {
     }
 
     async fn poll(&self, call: &Call, session: &Session) -> Result<Login, Failure> {
+        ask(call, 0).await?;
         let State { user, stage } = read(session)?;
         match stage {
             Stage::Scanning(round) if round < SCANNED_ROUND => {
@@ -240,7 +241,7 @@ impl Connector for Sandbox {
         credentials: &Credentials,
         account: &str,
     ) -> Result<Option<BalanceRecord>, Failure> {
-        pace(call, 1).await;
+        ask(call, 1).await?;
         if let Some(failure) = call.laboratory.failure(None) {
             return Err(failure);
         }
@@ -272,7 +273,7 @@ impl Connector for Sandbox {
         let bank = self.bank(&session);
         Box::pin(try_stream! {
             let (bank, shared) = bank?;
-            pace(&call, steps(request.product)).await;
+            ask(&call, steps(request.product)).await?;
             let told = call.laboratory.failure(Some(request.product));
             if let Some(failure) = told.or_else(|| bank.household().accounts.breakdown()) {
                 Err(failure)?;
@@ -312,6 +313,7 @@ impl Connector for Sandbox {
                             if rows.is_empty() {
                                 break;
                             }
+                            call.requests.next().await?;
                             yield Batch::Transactions { account: account.clone(), rows };
                         }
                         yield Batch::Covered(Coverage { account, window, complete: true });
@@ -325,6 +327,7 @@ impl Connector for Sandbox {
                             continue;
                         };
                         for rows in rows.chunks(BATCH_ROWS) {
+                            call.requests.next().await?;
                             let (investment, rows) = (investment.clone(), rows.to_vec());
                             yield Batch::InvestmentTransactions { investment, rows };
                         }
@@ -338,6 +341,7 @@ impl Connector for Sandbox {
                         let known = bank.find(&account).zip(bank.clamp(window));
                         let Some((book, window)) = known else { continue };
                         for rows in bank.payments(book, window).chunks(BATCH_ROWS) {
+                            call.requests.next().await?;
                             let rows = rows.to_vec();
                             yield Batch::Payments { account: account.clone(), rows };
                         }
@@ -348,6 +352,7 @@ impl Connector for Sandbox {
                         let asked = request.windows.iter().find(|(key, _)| *key == account.key);
                         let Some((_, window)) = asked else { continue };
                         for month in statements::months(&bank, *window) {
+                            call.requests.next().await?;
                             let statement = statements::issue(&bank, &account, book, month, &call.laboratory);
                             yield Batch::Statements { account: account.key.clone(), rows: vec![statement] };
                         }
@@ -479,11 +484,13 @@ fn edited(
     }))
 }
 
-/// Takes as many steps of time.
-async fn pace(call: &Call, steps: u32) {
+/// Asks the bank once, which takes as many steps of time.
+async fn ask(call: &Call, steps: u32) -> Result<(), Failure> {
+    call.requests.next().await?;
     if !call.sandbox_step.is_zero() {
         call.clock.sleep(call.sandbox_step * steps).await;
     }
+    Ok(())
 }
 
 /// How many steps a product takes.

@@ -13,8 +13,8 @@ use super::*;
 use crate::{
     clock::{Clock, Timestamp},
     connector::{
-        AccountRecord, FieldKind, IdentityRecord, Laboratory, Memory, Registry, TransactionRecord,
-        Window,
+        AccountRecord, FieldKind, IdentityRecord, Laboratory, Memory, Registry, Requests,
+        TransactionRecord, Window,
         validate::{self, Required},
     },
     money::Amount,
@@ -59,6 +59,7 @@ fn call_on(day: NaiveDate) -> Call {
         oauth: None,
         laboratory: Laboratory::default(),
         granted: None,
+        requests: Requests::default(),
     }
 }
 
