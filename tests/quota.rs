@@ -281,6 +281,17 @@ async fn what_is_used_up_is_not_called_and_what_was_read_stays() {
                 .map(Vec::len),
             Some(1)
         );
+        test.every(Some(Interval::Hours(24))).await;
+        let shown = test.data(document, json!({ "id": first })).await;
+        let shown = &shown["item"]["autoSync"];
+        let reason = format!(
+            "this month's calls for ACCOUNTS, TRANSACTIONS are used up for this person at the institution; runs leave out what needs them until {APRIL}"
+        );
+        assert_eq!(
+            (&shown["state"], &shown["reason"]),
+            (&json!("SCHEDULED"), &json!(reason))
+        );
+        test.every(None).await;
         // With the new month it goes on where it stood.
         test.advance(3 * DAY);
         test.updated(first, &[]).await;

@@ -9,13 +9,15 @@ use std::time::Duration;
 use chrono::DateTime;
 use entity::{
     execution, item,
-    kind::{AuditAction, AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, TriggeredBy},
+    kind::{
+        AuditAction, AutoSyncDrop, Environment, ExecutionStatus, ItemStatus, Product, TriggeredBy,
+    },
 };
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel as _};
 use uuid::Uuid;
 
 use super::{
-    Held, lock, lockout, new_execution, save,
+    Held, lock, lockout, new_execution, quota, save,
     state::{self, Signal},
     transition, unfinished,
 };
@@ -24,6 +26,7 @@ use crate::{
     audit::Entry,
     auth::{KnownApplication, Principal},
     clock::{Rng, Timestamp},
+    config::limits::Limit,
     connector::{Descriptor, RETRY_AT, SourceKind},
     db::{self, item::Due},
     error::Result,
@@ -69,15 +72,23 @@ pub struct AutoSync {
     pub next_at: Option<Timestamp>,
 }
 
-/// Where an Item stands in automatic runs now; `logins` is how many a day may have.
-///
-/// While its connector is `offline` an Item waits, and loses nothing by it.
-pub fn judge(
+/// What bounds the runs of an Item beside what is known of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounds {
+    /// Whether its connector is OFFLINE: it waits, and loses nothing by it.
+    offline: bool,
+    /// How many logins a day may have.
+    logins: Option<i32>,
+    /// What its connector is asked to bear.
+    connector: Limit,
+}
+
+/// Where an Item stands in automatic runs now.
+fn judge(
     application: Option<&KnownApplication>,
     form: &Descriptor,
     item: &item::Model,
-    offline: bool,
-    logins: Option<i32>,
+    bounds: Bounds,
     now: Timestamp,
 ) -> AutoSync {
     let interval = match application.map_or(Err("the application is unknown"), interval) {
@@ -100,7 +111,7 @@ pub fn judge(
     let standing = match (status, item.last_ended_at, item.last_updated_at) {
         (ItemStatus::Updated, _, Some(updated)) => AutoSync {
             state: State::Scheduled,
-            reason: None,
+            reason: left_out(form, item, now),
             interval: Some(interval),
             next_at: Some(updated.plus(interval)),
         },
@@ -120,25 +131,21 @@ pub fn judge(
         (ItemStatus::Outdated, Some(until), Some(why)) => standing.waiting(until, why),
         _ => standing,
     };
-    let standing = match lockout::until(logins, form, item, now) {
+    let standing = match lockout::until(bounds.logins, form, item, now) {
         Some(until) => standing.waiting(
             until,
             "this day's logins are used up, so that the institution locks nobody out; the next run comes when the next day begins in UTC",
         ),
         None => standing,
     };
-    let waits = offline && standing.next_at.is_some();
-    let standing = AutoSync {
-        reason: if waits {
-            Some(
-                "the connector is OFFLINE; the run waits until its institution is reached again"
-                    .to_owned(),
-            )
-        } else {
-            standing.reason
-        },
-        ..standing
+    let offline =
+        || "the connector is OFFLINE; the run waits until its institution is reached again".into();
+    let reason = match standing.next_at {
+        Some(_) if bounds.offline => Some(offline()),
+        Some(next) if next <= now => standing.reason.or_else(|| Some(due_for(bounds.connector))),
+        _ => standing.reason,
     };
+    let standing = AutoSync { reason, ..standing };
     match item.consent_expires_at {
         Some(ends) if ends <= now || standing.next_at.is_some_and(|next| next >= ends) => none(
             State::Dropped,
@@ -146,6 +153,28 @@ pub fn judge(
         ),
         _ => standing,
     }
+}
+
+/// What the last run has left out, and the next ones of this month will, if anything.
+fn left_out(form: &Descriptor, item: &item::Model, now: Timestamp) -> Option<String> {
+    let products = quota::used_up(form, item, now);
+    let names: Vec<&str> = products.into_iter().map(Product::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "this month's calls for {} are used up for this person at the institution; runs leave out what needs them until {}",
+            names.join(", "),
+            quota::resets_at(now)
+        )
+    })
+}
+
+/// Why a run that is due has not begun.
+fn due_for(limit: Limit) -> String {
+    let turn = "the run is due and begins when its turn comes";
+    if limit == Limit::default() {
+        return turn.to_owned();
+    }
+    format!("{turn}: this connector is asked to bear at most {limit}")
 }
 
 /// Until when the last run's failure asks to wait.
@@ -290,8 +319,11 @@ pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
         application.as_ref(),
         connector.descriptor(),
         item,
-        app.health.offline(item.connector_id, item.application_id),
-        app.config.login_attempts_per_day,
+        Bounds {
+            offline: app.health.offline(item.connector_id, item.application_id),
+            logins: app.config.login_attempts_per_day,
+            connector: app.config.connector_limits.of(item.connector_id),
+        },
         now,
     ))
 }

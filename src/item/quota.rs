@@ -25,7 +25,7 @@ use crate::{
     clock::Timestamp,
     connector::{
         Descriptor,
-        regulated::{LIMITS, Limit, RECENT_DAYS},
+        regulated::{self, LIMITS, Limit, RECENT_DAYS},
     },
     db::quota,
     error::Result,
@@ -115,6 +115,25 @@ pub fn updated_at(item: &item::Model, product: Product) -> Option<Timestamp> {
     let detail = item.status_detail.get(product.as_str())?;
     let at = detail.get("lastUpdatedAt").and_then(Value::as_i64)?;
     Some(Timestamp(at))
+}
+
+/// The products of which the last run has left something out because calls were used up that are so still.
+pub fn used_up(form: &Descriptor, item: &item::Model, now: Timestamp) -> Vec<Product> {
+    let this_month = |ended: Timestamp| month(ended) == month(now);
+    if !form.is_open_finance || !item.last_ended_at.is_some_and(this_month) {
+        return Vec::new();
+    }
+    let mut products = products_of(item);
+    products.retain(|product| {
+        let detail = item.status_detail.get(product.as_str());
+        let warnings = detail.and_then(|detail| detail.get("warnings"));
+        let told = warnings.and_then(Value::as_array).into_iter().flatten();
+        let mut codes = told.filter_map(|warning| warning.get("code")?.as_str());
+        codes.any(|told| {
+            regulated::limits(*product).any(|limit| regulated::code(limit.call) == told)
+        })
+    });
+    products
 }
 
 /// Whether a run is to make a call: it makes it always, or what was answered before is old or was never stored.

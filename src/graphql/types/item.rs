@@ -33,6 +33,7 @@ use crate::{
     app::App,
     connector::{self as integration, Field, Warning},
     db::row::Row as _,
+    error::Error,
     item::{
         self as items, auto_sync, connector_of,
         freshness::{self, Freshness},
@@ -169,13 +170,8 @@ impl Item {
     /// Where it stands in automatic runs.
     async fn auto_sync(&self, ctx: &Context<'_>) -> Result<AutoSync> {
         let app = ctx.app();
-        let connector = connector_of(app, &self.0)?;
-        let application = app.applications.find(self.0.application_id);
-        let (form, now) = (connector.descriptor(), app.clock.now());
-        let offline = app.health.offline(form.id, self.0.application_id);
-        let logins = app.config.login_attempts_per_day;
-        let application = application.as_ref();
-        let standing = auto_sync::judge(application, form, &self.0, offline, logins, now);
+        let standing = auto_sync::of(app, &self.0, app.clock.now());
+        let standing = standing.ok_or_else(|| Error::internal("the item's connector is gone"))?;
         Ok(AutoSync::new(standing, &self.0))
     }
 
@@ -680,7 +676,7 @@ pub struct UserAction {
 pub struct AutoSync {
     /// Where it stands.
     state: AutoSyncState,
-    /// Why it is not simply SCHEDULED, or why the next run waits for longer than the interval, and what to do, in English; null when there is nothing to say.
+    /// Why it is not simply SCHEDULED, why the next run waits for longer than the interval or leaves products out, or that it is due and waits for its turn; and what to do, in English. Null when there is nothing to say.
     reason: Option<String>,
     /// Hours between two runs; null when there are none, or when they are not whole hours apart.
     interval_hours: Option<i32>,

@@ -8,6 +8,14 @@ use crate::connector::{ConnectorKind, Field};
 
 const DAY: Duration = Duration::from_hours(24);
 const NOW: Timestamp = Timestamp(1_773_662_400_000);
+const BOUNDS: Bounds = Bounds {
+    offline: false,
+    logins: Some(3),
+    connector: Limit {
+        at_once: None,
+        per_minute: None,
+    },
+};
 
 fn application(environment: Environment, hours: Option<i32>) -> KnownApplication {
     KnownApplication {
@@ -185,7 +193,7 @@ fn every_standing_has_its_time_and_its_reason() {
         ("a disabled application", &disabled, &plain, updated(), State::NotAvailable, None),
     ];
     for (name, application, form, item, state, next_at) in cases {
-        let standing = judge(Some(application), form, &item, false, Some(3), NOW);
+        let standing = judge(Some(application), form, &item, BOUNDS, NOW);
         assert_eq!(
             (standing.state, standing.next_at),
             (state, next_at),
@@ -234,12 +242,83 @@ fn the_next_run_waits_for_whatever_is_used_up() {
         ("what comes before", asks(soon), State::Retrying, after_failure, Some(hourly)),
     ];
     for (name, item, state, next, reason) in cases {
-        let standing = judge(Some(&eight_hourly), &form(), &item, false, Some(3), NOW);
+        let standing = judge(Some(&eight_hourly), &form(), &item, BOUNDS, NOW);
         assert_eq!(
             (standing.state, standing.next_at, standing.reason.as_deref()),
             (state, Some(next), reason),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn what_holds_a_run_back_is_told() {
+    let eight_hourly = application(Environment::Production, Some(8));
+    let mut regulated = form();
+    regulated.is_open_finance = true;
+    let told = |form: &Descriptor, item: &item::Model, bounds: Bounds, now: Timestamp| {
+        judge(Some(&eight_hourly), form, item, bounds, now).reason
+    };
+    let warned = |code: &str| item::Model {
+        products: json!(["ACCOUNTS", "TRANSACTIONS", "LOANS"]),
+        status_detail: json!({
+            "ACCOUNTS": { "warnings": [] },
+            "TRANSACTIONS": { "warnings": [{ "code": code, "message": "Told." }] },
+            "LOANS": { "warnings": [{ "code": "423", "message": "Told." }] },
+        }),
+        ..updated()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let april = "2026-04-01T03:00:00.000Z";
+    let left_out = |products: &str| {
+        Some(format!(
+            "this month's calls for {products} are used up for this person at the institution; runs leave out what needs them until {april}"
+        ))
+    };
+    let used_up = warned("TXN_003");
+    assert_eq!(
+        told(&regulated, &used_up, BOUNDS, NOW),
+        left_out("TRANSACTIONS, LOANS")
+    );
+    assert_eq!(
+        told(&regulated, &warned("TXN_001"), BOUNDS, NOW),
+        left_out("LOANS")
+    );
+    // Codes of institutions that nobody regulates mean something else.
+    assert_eq!(told(&form(), &used_up, BOUNDS, NOW), None);
+    let (in_april, due) = (NOW.plus(DAY * 16), NOW.plus(DAY));
+    let turn = some("the run is due and begins when its turn comes");
+    assert_eq!(
+        told(&regulated, &used_up, BOUNDS, in_april),
+        turn,
+        "a new month"
+    );
+    assert_eq!(
+        told(&regulated, &used_up, BOUNDS, due),
+        left_out("TRANSACTIONS, LOANS")
+    );
+    let limited = Bounds {
+        connector: Limit {
+            at_once: Some(20),
+            per_minute: Some(120),
+        },
+        ..BOUNDS
+    };
+    assert_eq!(told(&form(), &updated(), limited, NOW), None);
+    let bears = some(
+        "the run is due and begins when its turn comes: this connector is asked to bear at most 20 runs at once and 120 requests a minute",
+    );
+    assert_eq!(told(&form(), &updated(), limited, due), bears);
+    let offline = Bounds {
+        offline: true,
+        ..limited
+    };
+    let waits =
+        some("the connector is OFFLINE; the run waits until its institution is reached again");
+    for item in [&used_up, &updated()] {
+        for now in [NOW, due] {
+            assert_eq!(told(&regulated, item, offline, now), waits);
+        }
     }
 }
 
