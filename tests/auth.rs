@@ -421,7 +421,7 @@ const TABLE: &[Row] = &[
     ),
     Row(
         "Query.item",
-        "{ item(id: \"$item\") { executions { nodes { id steps { product counts { created } } } } } }",
+        "{ item(id: \"$item\") { executions { nodes { id steps { kind product counts { created } } } } } }",
         Nothing,
         FORBIDDEN,
         Nothing,

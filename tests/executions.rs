@@ -1,5 +1,8 @@
 //! The runs of an Item, as clients read them.
 
+use std::time::Duration;
+
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, on_both_engines};
@@ -10,7 +13,7 @@ async fn runs(test: &TestApp, id: uuid::Uuid, page: &str) -> Value {
     let document = format!(
         "query($id: ID!) {{ item(id: $id) {{ executions({page}) {{ pageInfo {{ hasNextPage endCursor }} nodes {{ id itemId triggeredBy status products \
            createdAt startedAt endedAt error {{ code message }} \
-           steps {{ product startedAt endedAt rows counts {{ created updated deleted unchanged }} error {{ code }} warnings {{ code }} }} }} }} }} }}"
+           steps {{ kind product startedAt endedAt rows counts {{ created updated deleted unchanged }} error {{ code }} warnings {{ code }} }} }} }} }} }}"
     );
     test.data(&document, json!({ "id": id })).await["item"]["executions"].clone()
 }
@@ -30,23 +33,31 @@ async fn each_run_tells_its_steps_and_what_became_of_the_rows() {
             assert!(run["startedAt"].is_string() && run["endedAt"].is_string());
             let steps = run["steps"].as_array().expect("steps");
             let names: Vec<&Value> = steps.iter().map(|step| &step["product"]).collect();
-            assert_eq!(json!(names), products);
+            assert_eq!(json!(names), json!([null, "ACCOUNTS", "CREDIT_CARDS", "TRANSACTIONS", "IDENTITY", null]));
+            let kinds: Vec<&Value> = steps.iter().map(|step| &step["kind"]).collect();
+            assert_eq!(json!(kinds), json!(["LOGIN", "COLLECT", "COLLECT", "COLLECT", "COLLECT", "MERGE"]));
+            // One begins where the one before has ended, from the run's start to its end.
+            assert_eq!((&steps[0]["startedAt"], &steps[5]["endedAt"]), (&run["startedAt"], &run["endedAt"]));
+            assert_eq!(steps[0]["counts"], Value::Null);
+            let read: u64 = steps[..5].iter().filter_map(|step| step["rows"].as_u64()).sum();
+            assert_eq!(steps[5]["rows"], read);
             assert!(steps.iter().all(|step| step["error"].is_null() && step["warnings"] == json!([])));
         }
         let rows: Vec<Value> = test.accounts(id).await;
         let rows: usize = rows.iter().map(|it| it["transactions"]["nodes"].as_array().map_or(0, Vec::len)).sum();
         let counts = |run: &Value, step: usize| run["steps"][step]["counts"].clone();
+        let every = 1 + 13 + rows + 1;
         let as_counted = |created: usize, unchanged: u64| {
             json!({ "created": created, "updated": 0, "deleted": 0, "unchanged": unchanged })
         };
         let (second, first) = (&nodes[0], &nodes[1]);
         // A card comes with twelve bills.
-        for (step, created) in [(0, 1), (1, 13), (2, rows), (3, 1)] {
+        for (step, created) in [(1, 1), (2, 13), (3, rows), (4, 1), (5, every)] {
             assert_eq!(counts(first, step), as_counted(created, 0), "step {step}");
         }
-        let read = second["steps"][2]["rows"].as_u64().expect("a number");
+        let read = second["steps"][3]["rows"].as_u64().expect("a number");
         assert!(read > 0 && read < rows as u64);
-        for (step, unchanged) in [(0, 1), (1, 13), (2, read), (3, 1)] {
+        for (step, unchanged) in [(1, 1), (2, 13), (3, read), (4, 1), (5, 1 + 13 + read + 1)] {
             assert_eq!(counts(second, step), as_counted(0, unchanged), "step {step}");
         }
     })
@@ -74,12 +85,60 @@ async fn failures_are_told_with_the_run_and_the_step_that_had_them() {
             json!([run["status"], run["error"]]),
             json!(["PARTIAL_SUCCESS", null])
         );
-        assert_eq!(run["steps"][0]["error"]["code"], "SITE_NOT_AVAILABLE");
-        assert_eq!(run["steps"][0]["counts"], Value::Null);
+        assert_eq!(
+            (&run["steps"][0]["kind"], &run["steps"][0]["error"]),
+            (&json!("LOGIN"), &Value::Null)
+        );
+        assert_eq!(run["steps"][1]["error"]["code"], "SITE_NOT_AVAILABLE");
+        assert_eq!(run["steps"][1]["counts"], Value::Null);
         let run = runs(&test, locked, "first: 1").await["nodes"][0].clone();
         assert_eq!(
-            json!([run["status"], run["error"]["code"], run["steps"]]),
-            json!(["ACCOUNT_LOCKED", "ACCOUNT_LOCKED", []])
+            json!([
+                run["status"],
+                run["error"]["code"],
+                run["steps"].as_array().map(Vec::len)
+            ]),
+            json!(["ACCOUNT_LOCKED", "ACCOUNT_LOCKED", 1])
+        );
+        let login = &run["steps"][0];
+        assert_eq!(
+            (&login["kind"], &login["error"]["code"]),
+            (&json!("LOGIN"), &json!("ACCOUNT_LOCKED"))
+        );
+        assert_eq!(
+            (&login["startedAt"], &login["endedAt"]),
+            (&run["startedAt"], &run["endedAt"])
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_lasts_as_long_as_the_user_takes_and_a_merge_that_fails_says_so() {
+    on_both_engines(|test| async move {
+        let id = test.connect("3", &OK).await;
+        test.settle().await;
+        let open = runs(&test, id, "first: 1").await["nodes"][0]["steps"].clone();
+        assert_eq!(open, json!([]), "a step that is under way is not told");
+        test.advance(Duration::from_secs(70));
+        test.answer(id, "token", "123456").await;
+        test.settle().await;
+        let steps = runs(&test, id, "first: 1").await["nodes"][0]["steps"].clone();
+        let took = |step: &Value| {
+            let at = |name: &str| step[name].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+            at("endedAt").zip(at("startedAt")).map(|(end, start)| (end - start).num_seconds())
+        };
+        assert_eq!((&steps[0]["kind"], took(&steps[0])), (&json!("LOGIN"), Some(70)));
+
+        let id = test.connected().await;
+        let fail = "mutation($id: ID!) { failNextSandboxRun(input: { itemId: $id, code: MERGE_ERROR }) { item { id } } }";
+        test.data(fail, json!({ "id": id })).await;
+        test.updated(id, &[]).await;
+        let run = runs(&test, id, "first: 1").await["nodes"][0].clone();
+        let merge = run["steps"].as_array().and_then(|steps| steps.last()).expect("steps");
+        assert_eq!(
+            json!([run["status"], merge["kind"], merge["error"]["code"], merge["counts"]]),
+            json!(["MERGE_ERROR", "MERGE", "MERGE_ERROR", null])
         );
     })
     .await;

@@ -64,6 +64,8 @@ pub async fn merging(app: &App, application: Uuid) {
             failure: None,
             created_at: now,
             started_at: None,
+            logged_in_at: None,
+            merging_at: None,
             ended_at: None,
         };
         let mut row = account_row(app, application, item_id, "merged");

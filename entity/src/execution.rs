@@ -70,6 +70,10 @@ pub struct Model {
     pub created_at: Timestamp,
     /// When it was first taken.
     pub started_at: Option<Timestamp>,
+    /// When it had logged in.
+    pub logged_in_at: Option<Timestamp>,
+    /// When it began to store what it had read.
+    pub merging_at: Option<Timestamp>,
     /// When it ended; null while unfinished.
     pub ended_at: Option<Timestamp>,
 }

@@ -22,6 +22,7 @@ mod m20261128_000006_create_connector_health;
 mod m20261128_000007_create_statements;
 mod m20261128_000008_add_failure_to_executions;
 mod m20261128_000009_add_subtype_raw_to_accounts;
+mod m20261128_000010_add_phases_to_executions;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000007_create_statements::Migration),
             Box::new(m20261128_000008_add_failure_to_executions::Migration),
             Box::new(m20261128_000009_add_subtype_raw_to_accounts::Migration),
+            Box::new(m20261128_000010_add_phases_to_executions::Migration),
         ]
     }
 }

@@ -7,7 +7,7 @@ use entity::{
     kind::{ChangeAction, ExecutionStatus, Product, TriggeredBy},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::state;
@@ -35,6 +35,36 @@ pub struct Step {
     pub ended_at: Timestamp,
     /// Rows that were read.
     pub rows: u64,
+    /// Why it failed, if so.
+    pub failure: Option<Failure>,
+    /// What the client should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a step is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// Logging in, with all that the user is asked for.
+    Login,
+    /// Reading a product.
+    Collect(Product),
+    /// Storing what was read.
+    Merge,
+}
+
+/// A finished step, as clients read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// What it was about.
+    pub kind: StepKind,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Rows that were read.
+    pub rows: u64,
+    /// What became of them; `None` when nothing was merged.
+    pub counts: Option<Counts>,
     /// Why it failed, if so.
     pub failure: Option<Failure>,
     /// What the client should know.
@@ -98,15 +128,30 @@ pub struct Run {
     pub created_at: Timestamp,
     /// When it was first taken.
     pub started_at: Option<Timestamp>,
+    logged_in_at: Option<Timestamp>,
+    merging_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// Of a piece that a run has merged, what is counted.
+/// Of a piece that a run has merged, what clients are told.
 #[derive(Deserialize)]
 struct Merged {
     #[serde(default)]
     counts: Vec<(Product, Counts)>,
+    #[serde(default)]
+    warning: Option<Warning>,
+}
+
+/// The sum of what was done to the rows of some products; `None` when nothing was.
+fn total(merged: &[Merged], counted: impl Fn(Product) -> bool) -> Option<Counts> {
+    let counts = merged.iter().flat_map(|one| &one.counts);
+    let of_products = counts.filter(|(product, _)| counted(*product));
+    of_products.fold(None, |total, (_, counts)| {
+        let mut total: Counts = total.unwrap_or_default();
+        total += *counts;
+        Some(total)
+    })
 }
 
 impl Run {
@@ -123,25 +168,49 @@ impl Run {
         Some(told.unwrap_or_else(|| Failure::new(code, state::explanation(code))))
     }
 
-    /// Its finished steps, in order, each with what its merge did; `None` when nothing of the product was merged.
-    pub fn steps(&self) -> Vec<(Step, Option<Counts>)> {
-        let steps: Vec<Step> = serde_json::from_value(self.steps.clone()).unwrap_or_default();
+    /// Its finished steps, in order.
+    pub fn steps(&self) -> Vec<Finished> {
+        let read: Vec<Step> = serde_json::from_value(self.steps.clone()).unwrap_or_default();
         let merged: Vec<Merged> = serde_json::from_value(self.merged.clone()).unwrap_or_default();
-        let counted = |product: Product| {
-            let counts = merged.iter().flat_map(|one| &one.counts);
-            let mut of_product = counts.filter(|(of, _)| *of == product).peekable();
-            of_product.peek()?;
-            let mut total = Counts::default();
-            for (_, counts) in of_product {
-                total += *counts;
-            }
-            Some(total)
-        };
-        let counted = |step: Step| {
-            let counts = counted(step.product);
-            (step, counts)
-        };
-        steps.into_iter().map(counted).collect()
+        let stored = self.merge(&read, &merged);
+        let read = read.into_iter().map(|step| Finished {
+            kind: StepKind::Collect(step.product),
+            started_at: step.started_at,
+            ended_at: step.ended_at,
+            rows: step.rows,
+            counts: total(&merged, |product| product == step.product),
+            failure: step.failure,
+            warnings: step.warnings,
+        });
+        self.login().into_iter().chain(read).chain(stored).collect()
+    }
+
+    fn login(&self) -> Option<Finished> {
+        let refused = self.ended_at.filter(|_| self.steps == json!([]));
+        Some(Finished {
+            kind: StepKind::Login,
+            started_at: self.started_at?,
+            ended_at: self.logged_in_at.or(refused)?,
+            rows: 0,
+            counts: None,
+            failure: self.failure().filter(|_| self.logged_in_at.is_none()),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn merge(&self, read: &[Step], merged: &[Merged]) -> Option<Finished> {
+        Some(Finished {
+            kind: StepKind::Merge,
+            started_at: self.merging_at?,
+            ended_at: self.ended_at?,
+            rows: read.iter().map(|step| step.rows).sum(),
+            counts: total(merged, |_| true),
+            failure: self.failure(),
+            warnings: merged
+                .iter()
+                .filter_map(|one| one.warning.clone())
+                .collect(),
+        })
     }
 }
 
@@ -158,6 +227,8 @@ stored!(
         failure,
         created_at,
         started_at,
+        logged_in_at,
+        merging_at,
         ended_at
     },
     |row| Key::Id(row.id)
@@ -177,6 +248,8 @@ impl From<execution::Model> for Run {
             failure: row.failure,
             created_at: row.created_at,
             started_at: row.started_at,
+            logged_in_at: row.logged_in_at,
+            merging_at: row.merging_at,
             ended_at: row.ended_at,
         }
     }

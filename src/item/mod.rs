@@ -263,6 +263,8 @@ fn new_execution(
         failure: None,
         created_at: now,
         started_at: None,
+        logged_in_at: None,
+        merging_at: None,
         ended_at: None,
     }
 }

@@ -78,6 +78,12 @@ pub(super) fn advance(
     let before = execution.status;
     let after = state::next(before, signal).map_err(Error::internal)?;
     execution.status = after;
+    if matches!(signal, Signal::Collecting(_)) {
+        execution.logged_in_at.get_or_insert(now);
+    }
+    if signal == Signal::MergeStarted {
+        execution.merging_at = Some(now);
+    }
     item.execution_status = after;
     item.updated_at = now;
     item.parameter = item
@@ -198,7 +204,7 @@ pub(crate) async fn save_execution(
 ) -> Result<()> {
     use execution::Column as C;
 
-    let set: [(C, Value); 16] = [
+    let set: [(C, Value); 18] = [
         (C::Status, execution.status.as_str().into()),
         (C::Products, execution.products.clone().into()),
         (C::Steps, execution.steps.clone().into()),
@@ -218,6 +224,8 @@ pub(crate) async fn save_execution(
         (C::Failure, execution.failure.clone().into()),
         (C::EndedAt, execution.ended_at.map(|at| at.0).into()),
         (C::StartedAt, execution.started_at.map(|at| at.0).into()),
+        (C::LoggedInAt, execution.logged_in_at.map(|at| at.0).into()),
+        (C::MergingAt, execution.merging_at.map(|at| at.0).into()),
     ];
     let mut update = execution::Entity::update_many();
     for (column, value) in set {

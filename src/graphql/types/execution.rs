@@ -1,6 +1,6 @@
 //! Runs of Items.
 
-use async_graphql::{Object, SimpleObject};
+use async_graphql::{Enum, Object, SimpleObject};
 
 use super::{
     super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     connector::Failure,
     db::row::Row as _,
-    item::history::{Counts, Run, Step},
+    item::history::{Counts, Finished, Run, StepKind},
 };
 
 /// A run of an Item.
@@ -98,18 +98,31 @@ connection!(
     Execution
 );
 
-/// The collection of one product in a run.
+/// What a step of a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum ExecutionStepKind {
+    /// Logging in, with the time that the user took to answer or to act.
+    Login,
+    /// Reading a product from the institution.
+    Collect,
+    /// Storing what was read.
+    Merge,
+}
+
+/// A step of a run: first the login, then each product, then the storing of all of them.
 #[derive(SimpleObject)]
 pub struct ExecutionStep {
-    /// What was collected.
-    product: ProductType,
+    /// What it was about.
+    kind: ExecutionStepKind,
+    /// What was collected; null unless `kind` is COLLECT.
+    product: Option<ProductType>,
     /// When it began.
     started_at: DateTime,
     /// When it ended.
     ended_at: DateTime,
-    /// How many rows the institution handed over.
+    /// How many rows the institution handed over; of a MERGE those of all products, of a LOGIN 0.
     rows: i64,
-    /// What became of them; null until they are stored, and when none are.
+    /// What became of them; null until they are stored, when none are, and of a LOGIN.
     counts: Option<RowCounts>,
     /// Why it failed; null when it has not.
     error: Option<ItemError>,
@@ -141,14 +154,20 @@ impl From<Counts> for RowCounts {
     }
 }
 
-impl From<(Step, Option<Counts>)> for ExecutionStep {
-    fn from((step, counts): (Step, Option<Counts>)) -> Self {
+impl From<Finished> for ExecutionStep {
+    fn from(step: Finished) -> Self {
+        let (kind, product) = match step.kind {
+            StepKind::Login => (ExecutionStepKind::Login, None),
+            StepKind::Collect(product) => (ExecutionStepKind::Collect, Some(product)),
+            StepKind::Merge => (ExecutionStepKind::Merge, None),
+        };
         Self {
-            product: step.product.into(),
+            kind,
+            product: product.map(Into::into),
             started_at: DateTime(step.started_at),
             ended_at: DateTime(step.ended_at),
             rows: number(step.rows),
-            counts: counts.map(Into::into),
+            counts: step.counts.map(Into::into),
             error: step.failure.map(error),
             warnings: step.warnings.into_iter().map(Into::into).collect(),
         }
