@@ -33,8 +33,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Requests so far apart that no minute sees more than it may. Where they are closer than claims of runs are, some come
-/// together.
+/// Requests so far apart that no minute sees more than it may. Where they are close, some come together.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// How much time each uses up.
@@ -48,16 +47,22 @@ impl Pace {
         let apart = MINUTE / per_minute.max(1);
         if apart >= TOLERANCE {
             return Self {
-                apart,
+                apart: in_millis(apart),
                 tolerance: Duration::ZERO,
             };
         }
         // As many as come together at first are missing between the others.
         Self {
-            apart: (MINUTE + TOLERANCE) / (per_minute - 1),
+            apart: in_millis((MINUTE + TOLERANCE) / (per_minute - 1)),
             tolerance: TOLERANCE,
         }
     }
+}
+
+/// Rounded up to what instants are made of, or there would be more in a minute.
+fn in_millis(apart: Duration) -> Duration {
+    let millis = apart.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 /// Limits of all connectors.

@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use entity::{connector_gate, time::Timestamp};
-use sea_orm::{ConnectionTrait, EntityTrait as _, QuerySelect as _, Statement};
+use sea_orm::{ConnectionTrait, EntityTrait as _, Statement};
 
 use super::Db;
 use crate::error::Result;
 
-/// How far the requests to some connectors have used up what is allowed. Those without a row have used nothing. What is
-/// read stays so until the transaction ends.
+/// How far the requests to some connectors have used up what is allowed. Those without a row have used nothing.
 pub async fn all(txn: &impl ConnectionTrait) -> Result<Vec<connector_gate::Model>> {
-    let rows = connector_gate::Entity::find().lock_exclusive();
-    Ok(rows.all(txn).await?)
+    Ok(connector_gate::Entity::find().all(txn).await?)
 }
 
-/// Takes the next place for requests that use up so much time, and answers when it comes; takes none when that would be
+/// Takes the next place for a request that uses up so much time, and answers when it comes; takes none when that would be
 /// after an instant.
 pub async fn take(
     db: &Db,

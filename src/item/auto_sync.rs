@@ -142,7 +142,9 @@ fn judge(
         || "the connector is OFFLINE; the run waits until its institution is reached again".into();
     let reason = match standing.next_at {
         Some(_) if bounds.offline => Some(offline()),
-        Some(next) if next <= now => standing.reason.or_else(|| Some(due_for(bounds.connector))),
+        Some(next) if item.auto_sync_due_at.map_or(next, |due| due.max(next)) <= now => {
+            standing.reason.or_else(|| Some(due_for(bounds.connector)))
+        }
         _ => standing.reason,
     };
     let standing = AutoSync { reason, ..standing };

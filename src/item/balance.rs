@@ -30,7 +30,7 @@ use crate::{
 /// Longest time that the institution has.
 const LASTS: Duration = Duration::from_secs(20);
 /// Longest that it waits for its turn to be asked: clients wait for the answer.
-const REQUEST_WAITS: Duration = Duration::from_secs(10);
+const REQUEST_WAITS: Duration = Duration::from_secs(20);
 
 /// What is on an account of this principal, asked now. Fails with NOT_FOUND for an account that they do not have, otherwise
 /// as [`BalanceProblem`] says.
@@ -40,6 +40,35 @@ pub async fn fetch(
     id: Uuid,
 ) -> Result<(account::Model, BalanceRecord)> {
     principal.require_api_key("fetch live balances")?;
+    let (_, item) = shown(app, principal, id).await?;
+    // Before it is counted for good: there may be no time for it.
+    let turn = turnstile::admitted(app, item.connector_id, REQUEST_WAITS).await;
+    let requests = turn.map_err(failed)?;
+    // Meanwhile a run may have ended, or the user withdrawn.
+    let (row, item) = shown(app, principal, id).await?;
+    let connector = connector_of(app, &item)?;
+    let (credentials, call) = call(app, connector.descriptor(), &item, requests).await?;
+    spend(app, principal, item, row.id).await?;
+    let (asked, key, requests) = (connector.clone(), row.key.clone(), call.requests.clone());
+    let answer = guarded(&requests, LASTS, async move {
+        asked.balance(&call, &credentials, &key).await
+    });
+    match answer.await? {
+        Ok(Some(balance)) => Ok((row, balance)),
+        Ok(None) => Err(problem(
+            BalanceProblem::NotFound,
+            "the institution no longer shows this account",
+        )),
+        Err(failure) => Err(failed(failure)),
+    }
+}
+
+/// The account and its Item, if its balance may be asked for.
+async fn shown(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+) -> Result<(account::Model, item::Model)> {
     let row = account::Entity::owned_by(principal.application)
         .filter(account::Column::Id.eq(id))
         .one(app.db.read())
@@ -53,23 +82,7 @@ pub async fn fetch(
     let form = connector.descriptor();
     check(form, &row)?;
     allowed(app, form, &item).await?;
-    // Before it is counted for good: there may be no time for it.
-    let turn = turnstile::admitted(app, form.id, REQUEST_WAITS).await;
-    let requests = turn.map_err(failed)?;
-    let (credentials, call) = call(app, form, &item, requests).await?;
-    spend(app, principal, item, row.id).await?;
-    let (asked, key) = (connector.clone(), row.key.clone());
-    let answer = guarded(LASTS, async move {
-        asked.balance(&call, &credentials, &key).await
-    });
-    match answer.await? {
-        Ok(Some(balance)) => Ok((row, balance)),
-        Ok(None) => Err(problem(
-            BalanceProblem::NotFound,
-            "the institution no longer shows this account",
-        )),
-        Err(failure) => Err(failed(failure)),
-    }
+    Ok((row, item))
 }
 
 fn problem(problem: BalanceProblem, message: impl Into<String>) -> Error {

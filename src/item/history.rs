@@ -186,7 +186,8 @@ impl Run {
     }
 
     fn login(&self) -> Option<Finished> {
-        let refused = self.ended_at.filter(|_| self.steps == json!([]));
+        let failed = self.error_code.is_some() && self.steps == json!([]);
+        let refused = self.ended_at.filter(|_| failed);
         Some(Finished {
             kind: StepKind::Login,
             started_at: self.started_at?,

@@ -8,6 +8,7 @@ use std::{
 use async_trait::async_trait;
 use entity::kind::ExecutionStatus;
 
+use super::state;
 use crate::{
     app::App,
     clock::Timestamp,
@@ -64,7 +65,12 @@ impl Turnstile for Places {
                     error.log("request to a connector");
                     clock.sleep(AGAIN).await;
                 }
-                Ok(None) | Err(_) => return Err(too_late(latest)),
+                Ok(None) => return Err(too_late(latest)),
+                Err(error) => {
+                    error.log("request to a connector");
+                    let code = ExecutionStatus::UnexpectedError;
+                    return Err(Failure::new(code, state::explanation(code)));
+                }
             }
         };
         let early = self.pace.tolerance;

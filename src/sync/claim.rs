@@ -28,6 +28,9 @@ use crate::{
 
 /// Lanes that one claim looks at.
 const WINDOW: usize = 512;
+/// A run begins while its first request would wait for no longer than this: longer than nothing, so that whoever asks
+/// without pause holds up nobody's runs, and shorter than others wait for their turn.
+const AHEAD: Duration = Duration::from_secs(15);
 /// Most executions that one claim takes.
 const MOST: usize = 64;
 /// This part of a node's executions at once is left to those that somebody waits for.
@@ -196,10 +199,6 @@ async fn take(app: &App, lanes: &[Lane], room: Room) -> Result<Vec<execution::Mo
         let items = lane::take_items(db, &txn, &chosen, now).await?;
         taken.extend(item::auto_sync::start(&txn, app, items, now.plus(lease)).await?);
     }
-    for (connector, used) in share.used {
-        let latest = Timestamp(i64::MAX);
-        gate::take(db, &txn, connector, used, now, latest).await?;
-    }
     txn.commit().await?;
     app.wakes.relay.notify();
     Ok(taken)
@@ -237,8 +236,6 @@ struct Share<'a> {
     of_application: HashMap<Uuid, usize>,
     of_connector: HashMap<i32, usize>,
     gates: HashMap<i32, Timestamp>,
-    /// How much time the starts of each connector use up.
-    used: BTreeMap<i32, Duration>,
 }
 
 impl<'a> Share<'a> {
@@ -257,7 +254,6 @@ impl<'a> Share<'a> {
                 .into_iter()
                 .map(|gate| (gate.connector_id, gate.next_start_at))
                 .collect(),
-            used: BTreeMap::new(),
         };
         for (lane, held) in running {
             share.count(lane, held);
@@ -300,7 +296,7 @@ impl<'a> Share<'a> {
         chosen
     }
 
-    /// Counts a start in a lane, if its connector has room for one. It counts as the first request of the run.
+    /// Counts a start in a lane, if its connector has room for one.
     fn admit(&mut self, lane: Lane) -> bool {
         let limit = self.limits.of(lane.connector);
         let running = self.of_connector.get(&lane.connector).copied().unwrap_or(0);
@@ -310,11 +306,11 @@ impl<'a> Share<'a> {
         if let Some(pace) = limit.pace() {
             let next = self.gates.get(&lane.connector).copied();
             let next = next.unwrap_or(self.now).max(self.now);
-            if next > self.now.plus(pace.tolerance) {
+            if next > self.now.plus(AHEAD) {
                 return false;
             }
+            // Its first request takes that place as soon as it runs.
             self.gates.insert(lane.connector, next.plus(pace.apart));
-            *self.used.entry(lane.connector).or_default() += pace.apart;
         }
         self.count(lane, 1);
         true
@@ -326,7 +322,6 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
-    const MINUTE: Duration = Duration::from_mins(1);
 
     fn id(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -373,41 +368,36 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_sees_more_starts_than_it_may() {
+    fn runs_begin_as_fast_as_requests_may_be_made() {
         for per_minute in [1_u32, 2, 7, 60, 600] {
             let limits: Limits = format!("*=0/{per_minute}").parse().expect("limits");
-            let mut gates = Vec::new();
-            let mut starts = Vec::new();
-            // Looked at every half second, with a pause in between.
-            for tick in (0..600).filter(|tick| !(200..300).contains(tick)) {
+            let apart = limits.of(0).pace().expect("a pace").apart;
+            let mut gates: Vec<connector_gate::Model> = Vec::new();
+            let mut starts = 0;
+            // Looked at every half second for four minutes; each run asks once, as soon as it is taken.
+            for tick in 0..480 {
                 let now = NOW.plus(Duration::from_millis(500) * tick);
                 let mut share = Share::new(&limits, Vec::new(), gates.clone(), now);
-                let chosen = share.choose(waiting(1, 0, 0, 1_000), 1_000);
-                starts.extend(chosen.iter().map(|_| now));
-                for used in share.used.into_values() {
-                    let before = gates
-                        .first()
-                        .map(|gate: &connector_gate::Model| gate.next_start_at);
-                    let next_start_at = before.unwrap_or(now).max(now).plus(used);
-                    gates = vec![connector_gate::Model {
-                        connector_id: 0,
-                        next_start_at,
-                    }];
-                }
+                let chosen = share.choose(waiting(1, 0, 0, 1_000), 1_000).len();
+                starts += chosen;
+                let next = gates
+                    .first()
+                    .map_or(now, |gate| gate.next_start_at.max(now));
+                let used = apart * u32::try_from(chosen).expect("few");
+                let next_start_at = next.plus(used);
+                assert!(
+                    next_start_at <= now.plus(AHEAD + apart),
+                    "{per_minute} a minute"
+                );
+                gates = vec![connector_gate::Model {
+                    connector_id: 0,
+                    next_start_at,
+                }];
             }
-            let most = usize::try_from(per_minute).expect("small");
-            let minute = |from: &Timestamp| {
-                let within = |start: &&Timestamp| **start >= *from && **start < from.plus(MINUTE);
-                starts.iter().filter(within).count()
-            };
-            let busiest = starts.iter().map(minute).max().unwrap_or(0);
-            assert!(busiest <= most, "{busiest} of {per_minute} a minute");
-            // Four minutes, of which nearly all is used.
-            assert!(
-                starts.len() >= most * 7 / 2,
-                "{} of {per_minute} a minute",
-                starts.len()
-            );
+            let four = usize::try_from(per_minute * 4).expect("small");
+            let ahead = usize::try_from(AHEAD.as_millis() / apart.as_millis()).expect("small");
+            assert!(starts * 10 >= four * 9, "{starts} of {four}");
+            assert!(starts <= four + ahead + 1, "{starts} of {four}");
         }
     }
 }

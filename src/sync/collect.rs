@@ -20,7 +20,7 @@ use crate::{
     app::App,
     connector::{
         Batch, BillRecord, Call, Connector, Coverage, Failure, IdentityRecord, InvestmentRecord,
-        InvestmentTransactionRecord, LARGEST_STATEMENT, LoanRecord, RETRY_AT, Session,
+        InvestmentTransactionRecord, LARGEST_STATEMENT, LoanRecord, RETRY_AT, Requests, Session,
         StatementRecord, Warning, Window,
     },
     db::{execution as staging, merge},
@@ -130,8 +130,9 @@ pub async fn collect(
                 granted,
                 ..call.clone()
             };
+            let requests = call.requests.clone();
             let stream = connector.collect(call, session, request);
-            staging.drain(stream).await?
+            staging.drain(&requests, stream).await?
         }
         Admitted::Refused { warning, failure } => {
             staging.warnings.push(warning);
@@ -362,16 +363,16 @@ impl Staging<'_> {
     /// Stages a stream to its end; answers why it ended early, if so.
     async fn drain(
         &mut self,
+        requests: &Requests,
         mut stream: futures_util::stream::BoxStream<'static, Result<Batch, Failure>>,
     ) -> Result<Option<Failure>> {
         loop {
             self.lease.check(self.app)?;
-            let next = tokio::time::timeout(BATCH_LASTS, stream.next()).await;
-            match next {
-                Ok(None) => return Ok(None),
-                Ok(Some(Ok(batch))) => self.stage(batch).await?,
-                Ok(Some(Err(failure))) => return Ok(Some(failure)),
-                Err(_) => {
+            match requests.within(BATCH_LASTS, stream.next()).await {
+                Some(None) => return Ok(None),
+                Some(Some(Ok(batch))) => self.stage(batch).await?,
+                Some(Some(Err(failure))) => return Ok(Some(failure)),
+                None => {
                     return Ok(Some(Failure::new(
                         ExecutionStatus::ConnectionError,
                         "The institution did not answer in time.",

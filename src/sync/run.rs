@@ -36,7 +36,7 @@ use crate::{
 
 /// Longest login, or step of one.
 const LOGIN_LASTS: Duration = Duration::from_mins(5);
-/// Longest that a run waits for its turn to ask the institution something: less than a step may last.
+/// Longest that a run waits for its turn to ask the institution something.
 const REQUEST_WAITS: Duration = Duration::from_mins(4);
 /// Leases that may be lost without a recorded step in between.
 const MOST_LOST_LEASES: i32 = 3;
@@ -237,8 +237,7 @@ async fn call(
         oauth: form.oauth.then(|| oauth::of_run(app, execution)),
         laboratory: laboratory::of_item(app, form, item, Some(execution.id)).await?,
         granted: None,
-        // Its start was its first.
-        requests: turnstile::requests(app, form.id, REQUEST_WAITS, true),
+        requests: turnstile::requests(app, form.id, REQUEST_WAITS, false),
     })
 }
 
@@ -269,10 +268,11 @@ async fn log_in(
         None => Credentials::default(),
     };
     let (connector, call) = (connector.clone(), call.clone());
+    let requests = call.requests.clone();
     match execution.status {
         ExecutionStatus::LoginMfaInProgress => {
             let session = session(app, execution).await?;
-            guarded(LOGIN_LASTS, async move {
+            guarded(&requests, LOGIN_LASTS, async move {
                 connector.answer(&call, &session, &answer).await
             })
             .await
@@ -290,10 +290,9 @@ async fn log_in(
                 return Ok(Err(Failure::new(code, state::explanation(code))));
             }
             let session = session(app, execution).await?;
-            guarded(
-                LOGIN_LASTS,
-                async move { connector.poll(&call, &session).await },
-            )
+            guarded(&requests, LOGIN_LASTS, async move {
+                connector.poll(&call, &session).await
+            })
             .await
         }
         _ => {
@@ -302,7 +301,7 @@ async fn log_in(
             }
             let mut credentials = credentials(app, item).await?;
             credentials.0.extend(answer.0);
-            guarded(LOGIN_LASTS, async move {
+            guarded(&requests, LOGIN_LASTS, async move {
                 connector.login(&call, &credentials).await
             })
             .await
