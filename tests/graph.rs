@@ -103,7 +103,7 @@ async fn open_account(test: &TestApp, item: Uuid, ordinal: i32) -> account::Mode
 }
 
 /// A connect token, and whose it is.
-async fn connect_token(test: &TestApp, input: Value) -> Principal {
+pub async fn connect_token(test: &TestApp, input: Value) -> Principal {
     let data = test
         .data(
             "mutation($input: CreateConnectTokenInput!) { createConnectToken(input: $input) { connectToken expiresAt } }",

@@ -16,7 +16,10 @@ use tower::ServiceExt as _;
 use url::Url;
 use uuid::Uuid;
 
-use crate::support::{TestApp, code_of, id_at, on_both_engines};
+use crate::{
+    graph::connect_token,
+    support::{TestApp, code_of, id_at, on_both_engines},
+};
 
 const OK: [(&str, &str); 2] = [("user", "user-ok"), ("password", "password-ok")];
 const PENDING: [(&str, &str); 2] = [
@@ -488,6 +491,45 @@ async fn who_has_refused_at_the_bank_may_think_better_of_it() {
             .await;
         let consents = data["item"]["consents"]["nodes"].as_array().cloned();
         assert_eq!(consents.map(|all| all.len()), Some(2));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_more_is_agreed_to_at_the_bank_and_one_less_is_not() {
+    on_both_engines(|test| async move {
+        let input = json!({ "connectorId": "600", "products": ["ACCOUNTS"], "parameters": [{ "name": "cpf", "value": "761.092.776-73" }] });
+        let data = test.data("mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }", json!({ "input": input })).await;
+        let id = id_at(&data, "/createItem/item/id");
+        test.settle().await;
+        let address = async || standing(&test, id).await["parameter"]["data"].as_str().expect("an address").to_owned();
+        open(&test, &agreed(&test, &address().await, &["checking"]).await).await;
+        test.settle().await;
+        let ask = "mutation($id: ID!, $products: [ProductType!]) { updateItem(input: { itemId: $id, products: $products }) { item { id } } }";
+        // Whoever acts for the user says where they land.
+        let token = connect_token(&test, json!({ "itemId": id, "oauthRedirectUri": "https://other.example/back" })).await;
+        let more = json!({ "id": id, "products": ["ACCOUNTS", "LOANS"] });
+        let answer = test.query_as(Some(token), ask, more).await;
+        assert_eq!(answer.get("errors"), None, "{answer}");
+        test.settle().await;
+        assert_eq!(standing(&test, id).await["status"], "WAITING_USER_INPUT");
+        let shown = async || {
+            let document = "query($id: ID!) { item(id: $id) { loans { totalCount } consents { nodes { products } } } }";
+            let item = test.data(document, json!({ "id": id })).await["item"].clone();
+            (item["loans"]["totalCount"].clone(), item["consents"]["nodes"].clone())
+        };
+        let consents = json!([{ "products": ["ACCOUNTS", "LOANS"] }, { "products": ["ACCOUNTS"] }]);
+        assert_eq!(shown().await, (json!(0), consents.clone()));
+        let back = open(&test, &agreed(&test, &address().await, &["checking"]).await).await;
+        assert_eq!(location(&back), format!("https://other.example/back?itemId={id}"));
+        test.settle().await;
+        assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        let (loans, _) = shown().await;
+        assert_ne!(loans, json!(0));
+        test.data(ask, json!({ "id": id, "products": ["ACCOUNTS"] })).await;
+        test.settle().await;
+        assert_eq!(standing(&test, id).await, ended("UPDATED", "SUCCESS", None));
+        assert_eq!(shown().await, (loans, consents));
     })
     .await;
 }

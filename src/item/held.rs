@@ -103,6 +103,10 @@ fn differences(a: &item::Model, b: &item::Model) -> Option<Told> {
             ("clientUserId", a.client_user_id != b.client_user_id),
             ("webhookUrl", a.webhook_url != b.webhook_url),
             (
+                "oauthRedirectUri",
+                a.oauth_redirect_uri != b.oauth_redirect_uri,
+            ),
+            (
                 "autoSync",
                 a.auto_sync_disabled_at != b.auto_sync_disabled_at
                     || a.auto_sync_dropped != b.auto_sync_dropped

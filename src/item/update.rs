@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::{
     Change, Changed, auto_sync, connector_of, consent,
     create::position,
-    credentials_scope, from_bytes, input, insert_execution, lock, lockout, permission, quota, save,
+    credentials_scope, from_bytes, input, insert_execution, lock, lockout, permission, products_of,
+    quota, save,
     state::{self, Signal},
     to_bytes, transition, triggered_by, unfinished, upload,
 };
@@ -82,7 +83,7 @@ async fn update_in_task(
     id: Uuid,
     changes: ItemUpdate,
 ) -> Result<Changed> {
-    check_token(app, principal, &changes).await?;
+    let landing = check_token(app, principal, &changes).await?;
     if let Change::Set(user) = &changes.client_user_id {
         input::check_client_user_id(user.as_deref())?;
     }
@@ -99,13 +100,17 @@ async fn update_in_task(
     let running = unfinished(&txn, &item).await?;
     let logins = app.config.login_attempts_per_day;
     permission::judge(form, &item, !sent.is_empty(), logins, app.clock.now())?;
+    let before = products_of(&item);
     if let Some(products) = changes.products {
         item.products = json!(input::products(form, Some(products))?);
     }
+    let after = products_of(&item);
+    let wider = after.iter().any(|product| !before.contains(product));
     let position = position(&txn, item.application_id).await?;
     let refused = state::status(item.execution_status) == ItemStatus::LoginError;
-    // A login on the institution's own site is made anew, instead of with what that has granted before.
-    let again = !sent.is_empty() || refused && form.credentials.is_empty();
+    // A login on the institution's own site is made anew, instead of with what that has granted before: also for
+    // products that the user has not agreed to share.
+    let again = !sent.is_empty() || wider || refused && form.credentials.is_empty();
     if form.oauth && again {
         let granted = item.memory.take();
         app.vault.destroy(&txn, granted.as_deref()).await?;
@@ -121,6 +126,9 @@ async fn update_in_task(
     }
     if let Change::Set(url) = changes.webhook_url {
         item.webhook_url = url;
+    }
+    if let Some(landing) = landing {
+        item.oauth_redirect_uri = Some(landing);
     }
     if let Some(mut waiting) = running {
         abandon(&txn, app, &item, &mut waiting).await?;
@@ -158,19 +166,25 @@ async fn update_in_task(
     })
 }
 
-/// A connect token updates its Items with what it carries.
-async fn check_token(app: &App, principal: &Principal, changes: &ItemUpdate) -> Result<()> {
+/// A connect token updates its Items with what it carries. Answers where it wants the user to land, if it says so.
+async fn check_token(
+    app: &App,
+    principal: &Principal,
+    changes: &ItemUpdate,
+) -> Result<Option<String>> {
     let Some(token) = principal.connect_token() else {
-        return Ok(());
+        return Ok(None);
     };
     let row = connect_token::Entity::owned_by(principal.application)
         .filter(connect_token::Column::Id.eq(token.id))
         .one(app.db.read())
         .await?;
-    let (user, url) = row.map_or((None, None), |row| (row.client_user_id, row.webhook_url));
+    let Some(row) = row else {
+        return Ok(None);
+    };
     for (field, change, carried) in [
-        ("clientUserId", &changes.client_user_id, user),
-        ("webhookUrl", &changes.webhook_url, url),
+        ("clientUserId", &changes.client_user_id, row.client_user_id),
+        ("webhookUrl", &changes.webhook_url, row.webhook_url),
     ] {
         if let Change::Set(value) = change
             && *value != carried
@@ -181,7 +195,7 @@ async fn check_token(app: &App, principal: &Principal, changes: &ItemUpdate) -> 
             ));
         }
     }
-    Ok(())
+    Ok(row.oauth_redirect_uri)
 }
 
 /// Merges what was sent over what is stored, and seals it anew if anything that is kept has changed.
