@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, TimeDelta};
 use ponte::{clock::Rng, db::Engine};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ use crate::support::{
 /// How long receivers may take to hear of everything once it is calm.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// Users of connector 0 and how their runs end.
+/// Users of connector 2 and how their runs end.
 const USERS: [(&str, &str, &str); 6] = [
     ("user-ok", "UPDATED", "SUCCESS"),
     ("user-ok-account-error", "UPDATED", "PARTIAL_SUCCESS"),
@@ -171,6 +172,7 @@ async fn storm(url: Option<&str>) {
     let log = whole_log(&server).await;
     let bodies: Vec<Value> = log.iter().map(|event| event["payload"].clone()).collect();
     check_log(&bodies, &ids);
+    check_rows(&server, &ids).await;
     for subscriber in subscribers {
         let expected: Vec<Value> = if subscriber.name == ITEM_UPDATED {
             log.iter().map(item_updated).collect()
@@ -284,6 +286,50 @@ async fn whole_log(server: &Server) -> Vec<Value> {
             return log;
         }
         after = data["events"]["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// Everything that is stored of an Item, without what differs between two of the same bank and user.
+const ROWS: &str = "query($id: ID!) { item(id: $id) { createdAt identity { fullName document } \
+    loans { nodes { contractNumber contractAmount } } \
+    investments(first: 200) { nodes { name balance transactions(first: 200) { nodes { date amount } } } } \
+    accounts { nodes { number balance bills { nodes { dueDate totalAmount } } statements { nodes { month sha256 } } \
+    transactions(first: 500) { nodes { postedOn amount description status paymentData { paymentMethod } } } } } } }";
+
+/// Rows of one moment are told in the order in which they were stored.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(rows) => {
+            rows.iter_mut().for_each(sort);
+            rows.sort_by_cached_key(Value::to_string);
+        }
+        Value::Object(fields) => fields.values_mut().for_each(sort),
+        _ => {}
+    }
+}
+
+/// Runs that were cut off have stored what others of the same user have stored, wherever they were cut off, and no row
+/// twice.
+async fn check_rows(server: &Server, ids: &BTreeMap<String, usize>) {
+    let mut by_user: BTreeMap<(&str, String), (Value, &String)> = BTreeMap::new();
+    for (id, n) in ids {
+        let (user, _, end) = USERS[n % USERS.len()];
+        let mut item = server.data(ROWS, json!({ "id": id })).await["item"].take();
+        let created = item["createdAt"].take();
+        sort(&mut item);
+        let created = created
+            .as_str()
+            .and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        // The bank shows another day after its midnight.
+        let day = created.expect("an instant") - TimeDelta::hours(3);
+        let key = (user, day.date_naive().to_string());
+        let whole = end == "SUCCESS";
+        for product in ["accounts", "investments", "loans"] {
+            let rows = item[product]["nodes"].as_array().map_or(0, Vec::len);
+            assert!(rows > 0 || !whole, "item {id} of {user} has no {product}");
+        }
+        let (first, of) = by_user.entry(key).or_insert_with(|| (item.clone(), id));
+        assert_eq!(item, *first, "items {id} and {of} of {user} differ");
     }
 }
 
