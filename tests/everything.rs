@@ -92,7 +92,7 @@ fn look(schema: &Schema, name: &str, value: &Value, seen: &mut BTreeMap<String, 
 }
 
 /// Connectors, and what is logged in to them with.
-const PERSONAS: [(&str, &[(&str, &str)]); 13] = [
+const PERSONAS: [(&str, &[(&str, &str)]); 14] = [
     ("2", &[("user", "user-ok"), OK]),
     ("2", &[("user", "user-ok-two-checking-accounts"), OK]),
     ("8", &[("user", "user-ok"), OK]),
@@ -105,6 +105,7 @@ const PERSONAS: [(&str, &[(&str, &str)]); 13] = [
     ),
     ("0", &[("user", "user-ok-auth-pending"), OK]),
     ("0", &[("user", "user-ok-account-error"), OK]),
+    ("0", &[("user", "user-ok-account-warning"), OK]),
     ("1", &[("user", "user-ok"), OK, ("token", "123456")]),
     ("3", &[("user", "user-ok"), OK]),
     ("12", &[("cooperative", "0102"), ("user", "user-ok"), OK]),

@@ -91,6 +91,20 @@ async fn failures_are_told_with_the_run_and_the_step_that_had_them() {
         );
         assert_eq!(run["steps"][1]["error"]["code"], "SITE_NOT_AVAILABLE");
         assert_eq!(run["steps"][1]["counts"], Value::Null);
+        let user = "user-ok-account-warning";
+        let warned = test.connect("0", &[("user", user), ("password", "password-ok")]).await;
+        test.settle().await;
+        let document = "query($id: ID!) { item(id: $id) { statusDetail { product warnings { message providerMessage } } \
+            executions(first: 1) { nodes { steps { product warnings { message providerMessage } } } } } }";
+        let item = test.data(document, json!({ "id": warned })).await["item"].clone();
+        let of_accounts = |list: &Value| {
+            let all = list.as_array().cloned().unwrap_or_default();
+            let found = all.into_iter().find(|one| one["product"] == "ACCOUNTS");
+            found.expect("accounts")["warnings"].clone()
+        };
+        let told = of_accounts(&item["statusDetail"]);
+        assert!(told[0]["providerMessage"].as_str().is_some_and(|it| !it.is_empty()), "{told}");
+        assert_eq!(told, of_accounts(&item["executions"]["nodes"][0]["steps"]));
         let run = runs(&test, locked, "first: 1").await["nodes"][0].clone();
         assert_eq!(
             json!([

@@ -270,3 +270,70 @@ async fn what_has_to_be_sent_is_told_before() {
         assert_eq!(test.refusal(id).await.0, "PARAMETERS_NOT_PROVIDED");
     }
 }
+
+/// What a run may fail with, where that leaves its Item, whether what is stored may be tried again by its client, and what
+/// automatic runs do.
+const FAILURES: [(ExecutionStatus, &str, &str, &str); 14] = {
+    use ExecutionStatus as E;
+    const REFUSED: &str = "LAST_EXECUTION_HAD_LOGIN_ERROR";
+    [
+        (E::InvalidCredentials, "LOGIN_ERROR", REFUSED, "DROPPED"),
+        (E::AccountLocked, "LOGIN_ERROR", REFUSED, "DROPPED"),
+        (
+            E::AccountCredentialsReset,
+            "LOGIN_ERROR",
+            REFUSED,
+            "DROPPED",
+        ),
+        (
+            E::UserAuthorizationNotGranted,
+            "LOGIN_ERROR",
+            REFUSED,
+            "DROPPED",
+        ),
+        (
+            E::UserAuthorizationRevoked,
+            "LOGIN_ERROR",
+            REFUSED,
+            "DROPPED",
+        ),
+        (E::InvalidCredentialsMfa, "OUTDATED", "", "RETRYING"),
+        (E::UserInputTimeout, "OUTDATED", "", "RETRYING"),
+        (E::AlreadyLoggedIn, "OUTDATED", "", "RETRYING"),
+        (E::AccountNeedsAction, "OUTDATED", "", "RETRYING"),
+        (E::UserNotSupported, "OUTDATED", "", "RETRYING"),
+        (E::SiteNotAvailable, "OUTDATED", "", "RETRYING"),
+        (E::ConnectionError, "OUTDATED", "", "RETRYING"),
+        (E::UnexpectedError, "OUTDATED", "", "RETRYING"),
+        (E::Error, "OUTDATED", "", "RETRYING"),
+    ]
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_leaves_its_item_as_the_table_says() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (test, bank) = counting(engine, "50").await;
+        test.every(Some(Interval::Hours(24))).await;
+        for (code, status, refusal, automatic) in FAILURES {
+            bank.lock().expect("a bank").refuses = Some(code);
+            let id = test.connect("7000", &USER).await;
+            test.settle().await;
+            let document = "query($id: ID!) { item(id: $id) { status executionStatus error { code } autoSync { state } } }";
+            let item = test.data(document, json!({ "id": id })).await["item"].clone();
+            assert_eq!(
+                item,
+                json!({ "status": status, "executionStatus": code.as_str(), "error": { "code": code.as_str() }, "autoSync": { "state": automatic } }),
+            );
+            assert_eq!(
+                test.refusal(id).await,
+                (refusal.to_owned(), Value::Null),
+                "{code}"
+            );
+            // New parameters are always welcome.
+            bank.lock().expect("a bank").refuses = None;
+            test.advance(Duration::from_mins(15));
+            test.updated(id, &[("user", code.as_str())]).await;
+            assert_eq!(test.item(id).await["status"], "UPDATED", "{code}");
+        }
+    }
+}
