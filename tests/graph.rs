@@ -772,3 +772,16 @@ async fn accounts_and_holders_show_what_the_institution_tells() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_with_passwords_says_where_there_is_a_new_one() {
+    on_both_engines(|test| async move {
+        let document = "{ password: connector(id: \"0\") { resetPasswordUrl } site: connector(id: \"200\") { resetPasswordUrl } }";
+        let data = test.data(document, json!({})).await;
+        assert_eq!(
+            data,
+            json!({ "password": { "resetPasswordUrl": "https://bank.example/password" }, "site": { "resetPasswordUrl": null } })
+        );
+    })
+    .await;
+}

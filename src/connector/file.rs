@@ -56,6 +56,7 @@ impl FileConnector {
                 institution_url: None,
                 image_url: None,
                 primary_color: None,
+                reset_password_url: None,
                 credentials: vec![file],
                 products: vec![
                     Product::Accounts,

@@ -327,6 +327,8 @@ pub struct Descriptor {
     pub image_url: Option<&'static str>,
     /// Brand colour, hexadecimal without `#`.
     pub primary_color: Option<&'static str>,
+    /// Where a user gets a new password at the institution.
+    pub reset_password_url: Option<&'static str>,
     /// The login form, in display order.
     pub credentials: Vec<Field>,
     /// What it can collect, in the order of collection.

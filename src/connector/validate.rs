@@ -199,6 +199,7 @@ mod tests {
             institution_url: None,
             image_url: None,
             primary_color: None,
+            reset_password_url: None,
             credentials,
             products: Vec::new(),
             has_mfa: false,

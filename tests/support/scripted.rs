@@ -102,6 +102,7 @@ pub fn scripted_as(change: impl FnOnce(&mut Descriptor)) -> (Arc<dyn Connector>,
         institution_url: None,
         image_url: None,
         primary_color: None,
+        reset_password_url: None,
         credentials: vec![Field {
             name: "user".to_owned(),
             label: "User".to_owned(),

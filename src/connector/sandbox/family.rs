@@ -241,6 +241,9 @@ impl Profile {
             institution_url: Some("https://bank.example"),
             image_url: None,
             primary_color: Some("0B6E4F"),
+            reset_password_url: (self.form().iter())
+                .any(|field| field.name == PASSWORD_FIELD)
+                .then_some("https://bank.example/password"),
             credentials: self.form(),
             products: self.products.to_vec(),
             has_mfa: matches!(self.mfa, Mfa::TwoStep | Mfa::Either),

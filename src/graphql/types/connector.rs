@@ -69,6 +69,11 @@ impl Connector {
         self.0.descriptor().primary_color
     }
 
+    /// Where the user gets a new password, to be shown after ACCOUNT_CREDENTIALS_RESET and INVALID_CREDENTIALS; null when the institution has no such page, or no password.
+    async fn reset_password_url(&self) -> Option<&str> {
+        self.0.descriptor().reset_password_url
+    }
+
     /// The form that `createItem` wants filled in, in display order.
     async fn credentials(&self) -> Vec<CredentialField> {
         let fields = &self.0.descriptor().credentials;
@@ -173,6 +178,7 @@ impl Plain for Connector {
             "institutionUrl" => json.maybe(form.institution_url, Json::text),
             "imageUrl" => json.maybe(form.image_url, Json::text),
             "primaryColor" => json.maybe(form.primary_color, Json::text),
+            "resetPasswordUrl" => json.maybe(form.reset_password_url, Json::text),
             "hasMfa" => json.flag(form.has_mfa),
             "oauth" => json.flag(form.oauth),
             "isSandbox" => json.flag(form.is_sandbox),

@@ -39,6 +39,7 @@ pub fn form() -> Descriptor {
         institution_url: None,
         image_url: None,
         primary_color: None,
+        reset_password_url: None,
         credentials: vec![Field {
             name: "user".to_owned(),
             ..Field::default()
