@@ -57,7 +57,7 @@ async fn nodes_that_ask_at_once_get_different_places() {
         for _ in 0..20 {
             let calls = (0..rng.random_range(1..6)).map(|_| async {
                 let (db, latest) = (&test.app.db, now.plus(10 * SECOND));
-                gate::take(db, db.write(), 7, SECOND, now, latest).await
+                gate::take(db, 7, SECOND, now, latest).await
             });
             let taken = futures_util::future::join_all(calls).await;
             let taken: Vec<_> = taken
@@ -97,7 +97,7 @@ async fn a_request_that_would_wait_too_long_is_given_up_and_says_until_when() {
         requests.next().await.expect("the first place is free");
         let (db, latest) = (&test.app.db, Timestamp(i64::MAX));
         let five = 300 * SECOND;
-        gate::take(db, db.write(), 7000, five, START, latest)
+        gate::take(db, 7000, five, START, latest)
             .await
             .expect("a place");
         let refused = requests.next().await.expect_err("no place for six minutes");

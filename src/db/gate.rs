@@ -9,15 +9,14 @@ use super::Db;
 use crate::error::Result;
 
 /// How far the requests to some connectors have used up what is allowed. Those without a row have used nothing.
-pub async fn all(txn: &impl ConnectionTrait) -> Result<Vec<connector_gate::Model>> {
-    Ok(connector_gate::Entity::find().all(txn).await?)
+pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<connector_gate::Model>> {
+    Ok(connector_gate::Entity::find().all(connection).await?)
 }
 
 /// Takes the next place for a request that uses up so much time, and answers when it comes; takes none when that would be
 /// after an instant.
 pub async fn take(
     db: &Db,
-    connection: &impl ConnectionTrait,
     connector: i32,
     used: Duration,
     now: Timestamp,
@@ -30,7 +29,7 @@ pub async fn take(
     let used = Timestamp(0).plus(used).0;
     let values = [connector.into(), now.0.into(), used.into(), latest.0.into()];
     let statement = Statement::from_sql_and_values(db.backend(), sql, values);
-    let row = connection.query_one_raw(statement).await?;
+    let row = db.write().query_one_raw(statement).await?;
     let next = row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?;
     Ok(next.map(|next| Timestamp(next - used)))
 }

@@ -1,6 +1,6 @@
 //! Automatic runs: which Items take part, when each is due, and why the others are not.
 //!
-//! [`judge`] is what clients are shown and what the worker goes by. `item.auto_sync_due_at`, by which due Items are
+//! [`of`] is what clients are shown and what the worker goes by. `item.auto_sync_due_at`, by which due Items are
 //! found, follows from it: it is written with every end of a run, and again when an application's interval changes.
 //! It may be late by the jitter and never early. A run that is started is checked once more by [`start`].
 

@@ -87,7 +87,7 @@ impl Places {
         self.app
             .unit(async move {
                 let now = app.clock.now();
-                gate::take(&app.db, app.db.write(), connector, apart, now, latest).await
+                gate::take(&app.db, connector, apart, now, latest).await
             })
             .await
     }
