@@ -228,10 +228,14 @@ impl Failure {
 
     /// When to try again, if it says so.
     pub fn retry_at(&self) -> Option<Timestamp> {
-        let at = self.attributes.get(RETRY_AT)?;
-        let at = DateTime::parse_from_rfc3339(at).ok()?;
-        Some(at.to_utc().into())
+        self.attributes.get(RETRY_AT).and_then(|at| instant(at))
     }
+}
+
+/// The instant that an attribute names as [`Failure::until`] writes it.
+pub fn instant(attribute: &str) -> Option<Timestamp> {
+    let at = DateTime::parse_from_rfc3339(attribute).ok()?;
+    Some(at.to_utc().into())
 }
 
 /// What to collect.

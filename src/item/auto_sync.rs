@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use entity::{
     execution, item,
     kind::{
@@ -27,7 +26,7 @@ use crate::{
     auth::{KnownApplication, Principal},
     clock::{Rng, Timestamp},
     config::limits::Limit,
-    connector::{Descriptor, RETRY_AT, SourceKind},
+    connector::{Descriptor, RETRY_AT, SourceKind, instant},
     db::{self, item::Due},
     error::Result,
     event,
@@ -181,9 +180,8 @@ fn due_for(limit: Limit) -> String {
 
 /// Until when the last run's failure asks to wait.
 fn retry_at(item: &item::Model) -> Option<Timestamp> {
-    let at = item.error_attributes.as_ref()?.get(RETRY_AT)?.as_str()?;
-    let at = DateTime::parse_from_rfc3339(at).ok()?;
-    Some(at.to_utc().into())
+    let attributes = item.error_attributes.as_ref()?;
+    instant(attributes.get(RETRY_AT)?.as_str()?)
 }
 
 impl AutoSync {

@@ -61,17 +61,14 @@ impl Turnstile for Places {
         let place = loop {
             match self.take(latest).await {
                 Ok(Some(place)) => break place,
-                Err(error) if clock.now() < latest => {
-                    error.log("request to a connector");
-                    clock.sleep(AGAIN).await;
-                }
                 Ok(None) => return Err(too_late(latest)),
-                Err(error) => {
-                    error.log("request to a connector");
-                    let code = ExecutionStatus::UnexpectedError;
-                    return Err(Failure::new(code, state::explanation(code)));
-                }
+                Err(error) => error.log("request to a connector"),
             }
+            if clock.now() >= latest {
+                let code = ExecutionStatus::UnexpectedError;
+                return Err(Failure::new(code, state::explanation(code)));
+            }
+            clock.sleep(AGAIN).await;
         };
         let early = self.pace.tolerance;
         clock
