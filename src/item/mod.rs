@@ -156,7 +156,7 @@ fn connector_named(app: &App, id: &str) -> Result<std::sync::Arc<dyn Connector>>
     let id = id.parse().ok();
     let connector = id.and_then(|id| app.connectors.find(id));
     connector.cloned().ok_or(Error::NotFound {
-        what: "a connector of this id (`connectors` lists all)",
+        what: "connector (`connectors` lists all)",
     })
 }
 
