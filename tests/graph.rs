@@ -747,7 +747,7 @@ async fn accounts_and_holders_show_what_the_institution_tells() {
             .data(
                 "query($id: ID!) { item(id: $id) { accounts { nodes { type bankData { transferNumber closingBalance hasReservedBalance reservedBalances { name } } \
                    creditData { level brand balanceDueDate creditLimit isLimitFlexible status holderType additionalCards { number } \
-                     disaggregatedCreditLimits { creditLineLimitType usedAmount limitAmount } } } } \
+                     disaggregatedCreditLimits { creditLineLimitType creditLineLimitTypeRaw consolidationType usedAmount limitAmount } } } } \
                    identity { fullName document documentType birthDate addresses { city countryCode type } phoneNumbers { type value } emails { type value } item { id } } } }",
                 json!({ "id": item }),
             )
@@ -762,11 +762,14 @@ async fn accounts_and_holders_show_what_the_institution_tells() {
         assert_eq!((&card["creditData"]["status"], &card["creditData"]["holderType"]), (&json!("ACTIVE"), &json!("MAIN")));
         assert_eq!(card["creditData"]["balanceDueDate"].as_str().map(str::len), Some(10));
         let limit = &card["creditData"]["disaggregatedCreditLimits"][0];
-        assert_eq!(limit["creditLineLimitType"], "LIMITE_CREDITO_TOTAL");
+        assert_eq!(
+            (&limit["creditLineLimitType"], &limit["creditLineLimitTypeRaw"], &limit["consolidationType"]),
+            (&json!("TOTAL"), &json!("LIMITE_CREDITO_TOTAL"), &json!("CONSOLIDATED"))
+        );
         let identity = &data["item"]["identity"];
         assert_eq!(identity["documentType"], "CPF");
         assert_eq!(identity["addresses"][0]["countryCode"], "BRA");
-        assert_eq!(identity["phoneNumbers"][0]["type"], "Personal");
+        assert_eq!(identity["phoneNumbers"][0]["type"], "PERSONAL");
         assert!(identity["emails"][0]["value"].as_str().is_some_and(|text| text.contains('@')));
         assert_eq!(identity["item"]["id"], json!(item));
     })

@@ -613,27 +613,43 @@ async fn a_holder_is_shown_in_full_and_told_field_by_field() {
                 company_name: Some("Ponte Ltda".to_owned()),
                 sex: Some("N".to_owned()),
                 companies_cnpj: vec!["11222333000181".to_owned()],
-                phone_numbers: vec![PhoneRecord { value: "1".to_owned(), area_code: Some("11".to_owned()), ..PhoneRecord::default() }],
+                phone_numbers: vec![PhoneRecord { value: "1".to_owned(), area_code: Some("11".to_owned()), kind: Some("Celular".to_owned()), ..PhoneRecord::default() }],
+                relations: vec![json!({ "type": "mother", "name": "Ana" })],
+                investor_profile: Some("Conservative".to_owned()),
+                financial_relationships: Some(json!({
+                    "procurators": [{ "type": "PROCURADOR" }],
+                    "accounts": [{ "type": "CONTA_POUPANCA", "subtype": "CONJUNTA_SOLIDARIA" }, { "type": "CONTA_SALARIO" }],
+                })),
                 marital_status: Some(json!({ "code": "MARRIED", "additionalInfo": "CASADO" })),
                 parties: vec![json!({ "type": "PARTNER", "personType": "NATURAL_PERSON", "shareholding": "0.5", "startDate": "2021-05-21T08:30:00Z" })],
-                qualifications: Some(json!({ "informedPatrimony": { "amount": "100000.00", "year": 2025 }, "economicActivities": [{ "code": "8599604", "isMain": true }] })),
+                qualifications: Some(json!({ "occupationCode": "OUTRO", "informedIncome": { "frequency": "QUINZENAL" }, "informedPatrimony": { "amount": "100000.00", "year": 2025 }, "economicActivities": [{ "code": "8599604", "isMain": true }] })),
                 ..IdentityRecord::default()
             });
         })
         .await;
-        let fields = "identity { companyName fullName sex sexRaw companiesCnpj phoneNumbers { type value areaCode extension } maritalStatus { code codeRaw additionalInfo } \
-            parties { type typeRaw personType documentType shareholding startDate } relations { name } passport { number } \
-            qualifications { occupationCode informedPatrimony { amount year date } economicActivities { code isMain } informedRevenue { amount } } }";
+        let fields = "identity { companyName fullName sex sexRaw companiesCnpj phoneNumbers { type typeRaw value areaCode extension } investorProfile investorProfileRaw maritalStatus { code codeRaw additionalInfo } \
+            parties { type typeRaw personType documentType shareholding startDate } relations { type typeRaw name } passport { number } \
+            financialRelationships { procurators { type typeRaw } accounts { type typeRaw subtype subtypeRaw } } \
+            qualifications { occupationCode occupationCodeRaw informedIncome { frequency frequencyRaw } informedPatrimony { amount year date } economicActivities { code isMain } informedRevenue { amount } } }";
         let data = it.shown(fields).await;
         assert_eq!(
             data["identity"],
             json!({
                 "companyName": "Ponte Ltda", "fullName": null, "sex": "UNKNOWN", "sexRaw": "N", "companiesCnpj": ["11222333000181"],
-                "phoneNumbers": [{ "type": null, "value": "1", "areaCode": "11", "extension": null }],
+                "phoneNumbers": [{ "type": "UNKNOWN", "typeRaw": "Celular", "value": "1", "areaCode": "11", "extension": null }],
+                "investorProfile": "CONSERVATIVE", "investorProfileRaw": "Conservative",
                 "maritalStatus": { "code": "MARRIED", "codeRaw": "MARRIED", "additionalInfo": "CASADO" },
                 "parties": [{ "type": "PARTNER", "typeRaw": "PARTNER", "personType": "NATURAL_PERSON", "documentType": null, "shareholding": "0.50", "startDate": "2021-05-21" }],
-                "relations": [], "passport": null,
-                "qualifications": { "occupationCode": null, "informedPatrimony": { "amount": "100000.00", "year": 2025, "date": null },
+                "relations": [{ "type": "MOTHER", "typeRaw": "mother", "name": "Ana" }], "passport": null,
+                "financialRelationships": {
+                    "procurators": [{ "type": "PROCURATOR", "typeRaw": "PROCURADOR" }],
+                    "accounts": [
+                        { "type": "SAVINGS", "typeRaw": "CONTA_POUPANCA", "subtype": "JOINT_SOLIDARY", "subtypeRaw": "CONJUNTA_SOLIDARIA" },
+                        { "type": "UNKNOWN", "typeRaw": "CONTA_SALARIO", "subtype": null, "subtypeRaw": null },
+                    ],
+                },
+                "qualifications": { "occupationCode": "OTHER", "occupationCodeRaw": "OUTRO",
+                    "informedIncome": { "frequency": "BIWEEKLY", "frequencyRaw": "QUINZENAL" }, "informedPatrimony": { "amount": "100000.00", "year": 2025, "date": null },
                     "economicActivities": [{ "code": "8599604", "isMain": true }], "informedRevenue": null },
             })
         );

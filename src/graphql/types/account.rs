@@ -113,13 +113,13 @@ impl Account {
     /// What only BANK accounts have; null for others, and when the institution tells nothing of it.
     async fn bank_data(&self, ctx: &Context<'_>) -> Result<Option<BankData<'_>>> {
         private(ctx)?;
-        Ok(self.0.bank_data.as_ref().map(BankData))
+        Ok(self.0.bank_data.as_ref().map(BankData::from))
     }
 
     /// What only CREDIT accounts have; null for others, and when the institution tells nothing of it.
     async fn credit_data(&self, ctx: &Context<'_>) -> Result<Option<CreditData<'_>>> {
         private(ctx)?;
-        Ok(self.0.credit_data.as_ref().map(CreditData))
+        Ok(self.0.credit_data.as_ref().map(CreditData::from))
     }
 
     /// Its movements, newest first unless told. At most 500 a page, 50 unless told.

@@ -12,6 +12,11 @@ pub fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str)
 }
 
+/// A text that is always there.
+pub fn required<'a>(object: &'a Value, name: &str) -> &'a str {
+    text(object, name).unwrap_or_default()
+}
+
 /// Some texts.
 pub fn texts<'a>(object: &'a Value, name: &str) -> Vec<&'a str> {
     list_of(object, name).filter_map(Value::as_str).collect()
@@ -69,22 +74,30 @@ pub fn object<'a, T: From<&'a Value>>(object: &'a Value, name: &str) -> Option<T
 }
 
 /// A word of a vocabulary that institutions may go beyond.
-pub trait Word: FromStr {
+pub trait Word: FromStr + Copy + 'static {
     /// What stands for all other words.
     const UNKNOWN: Self;
+    /// What institutions also write for some of the words, such as the regulator's own word in Portuguese.
+    const ALIASES: &'static [(&'static str, Self)];
 }
 
-/// A word of a vocabulary.
+/// A word of a vocabulary, however it is capitalised.
 pub fn word<T: Word>(object: &Value, name: &str) -> Option<T> {
-    text(object, name).map(|word| word.parse().unwrap_or(T::UNKNOWN))
+    let word = text(object, name)?;
+    let alias = || {
+        let mut known = T::ALIASES.iter();
+        known.find(|(alias, _)| alias.eq_ignore_ascii_case(word))
+    };
+    let parsed = word.parse().ok().or_else(|| alias().map(|(_, word)| *word));
+    Some(parsed.unwrap_or(T::UNKNOWN))
 }
 
-/// Declares a vocabulary that institutions may go beyond; UNKNOWN comes by itself.
+/// Declares a vocabulary that institutions may go beyond, with what else they write for its words; UNKNOWN comes by itself.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident $(= $($alias:literal)|+)?),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(async_graphql::Enum, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
-        #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+        #[strum(serialize_all = "SCREAMING_SNAKE_CASE", ascii_case_insensitive)]
         pub enum $name {
             $($(#[$word_doc])* $word,)+
             /// Something that the institution names differently: its word is beside this field.
@@ -93,6 +106,7 @@ macro_rules! words {
 
         impl $crate::graphql::types::document::Word for $name {
             const UNKNOWN: Self = Self::Unknown;
+            const ALIASES: &'static [(&'static str, Self)] = &[$($($(($alias, Self::$word),)+)?)+];
         }
     };
 }
@@ -156,7 +170,9 @@ mod tests {
         /// Colours.
         Colour {
             /// Red.
-            DarkRed,
+            DarkRed = "VERMELHO_ESCURO" | "BORDO",
+            /// Blue.
+            Blue,
         }
     );
 
@@ -164,7 +180,8 @@ mod tests {
     fn what_is_not_what_it_should_be_is_null() {
         let document = json!({
             "text": "a", "number": 7, "flag": true, "day": "2026-03-16T03:00:00.000Z", "far": 5_000_000_000_i64,
-            "days": ["2026-03-16", 1, "soon"], "texts": ["a", 1], "colour": "DARK_RED", "other": "AZUL", "money": "1.10",
+            "days": ["2026-03-16", 1, "soon"], "texts": ["a", 1], "colour": "DARK_RED", "other": "VERDE",
+            "theirs": "Bordo", "small": "blue", "money": "1.10",
         });
         assert_eq!(text(&document, "text"), Some("a"));
         assert_eq!(text(&document, "number"), None);
@@ -192,6 +209,8 @@ mod tests {
             Some("1.10")
         );
         assert_eq!(word(&document, "colour"), Some(Colour::DarkRed));
+        assert_eq!(word(&document, "theirs"), Some(Colour::DarkRed));
+        assert_eq!(word(&document, "small"), Some(Colour::Blue));
         assert_eq!(word(&document, "other"), Some(Colour::Unknown));
         assert_eq!(word::<Colour>(&document, "nothing"), None);
         assert_eq!(list_of(&document, "text").count(), 0);

@@ -261,7 +261,7 @@ words!(
         /// It comes on top.
         Nominal,
         /// It is.
-        Effective,
+        Effective = "EFETIVA",
     }
 );
 
@@ -269,9 +269,9 @@ words!(
     /// Whether interest earns interest.
     LoanInterestRateType {
         /// It does not.
-        Simple,
+        Simple = "SIMPLES",
         /// It does.
-        Compound,
+        Compound = "COMPOSTO",
     }
 );
 
@@ -279,9 +279,9 @@ words!(
     /// What a rate of a loan refers to.
     LoanTaxPeriodicity {
         /// A month.
-        Monthly,
+        Monthly = "AM",
         /// A year.
-        Yearly,
+        Yearly = "AA",
     }
 );
 

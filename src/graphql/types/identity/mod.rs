@@ -4,9 +4,8 @@ mod company;
 mod person;
 mod relationship;
 
-use async_graphql::{Context, Object, Result};
+use async_graphql::{Context, Result};
 use entity::{identity, kind::Product};
-use serde_json::Value;
 
 use self::{
     company::{BusinessDocument, Party},
@@ -18,7 +17,7 @@ use super::{
         loader,
         scalar::{Date, DateTime, Decimal, Id},
     },
-    document::{document, text},
+    document::{document, words},
     item::Item,
 };
 use crate::error::Error;
@@ -28,8 +27,10 @@ document!(
     Identity of identity::Model {
         /// The name that a person goes by.
         social_name: Option<&str> = text("socialName"),
-        /// How much risk the holder takes, in the institution's words: `Conservative`, `Moderate`, `Aggressive`.
-        investor_profile: Option<&str> = text("investorProfile"),
+        /// How much risk the holder takes.
+        investor_profile: Option<InvestorProfile> = word("investorProfile"),
+        /// `investorProfile` in the institution's word.
+        investor_profile_raw: Option<&str> = text("investorProfile"),
         /// An acquirer's code of the holder's shop.
         establishment_code: Option<&str> = text("establishmentCode"),
         /// An acquirer's name of the holder's shop.
@@ -137,6 +138,18 @@ document!(
     }
 );
 
+words!(
+    /// How much risk a holder takes.
+    InvestorProfile {
+        /// Little.
+        Conservative = "CONSERVADOR",
+        /// Some.
+        Moderate = "MODERADO",
+        /// Much.
+        Aggressive = "ARROJADO",
+    }
+);
+
 document!(
     /// A postal address. What the institution does not tell is null.
     Address {
@@ -158,9 +171,11 @@ document!(
         country: Option<&str> = text("country"),
         /// ISO 3166 alpha-3 code of the country.
         country_code: Option<&str> = text("countryCode"),
-        /// What it is used for, in the institution's words, such as `Personal` or `Work`.
+        /// What it is used for.
         #[graphql(name = "type")]
-        kind: Option<&str> = text("type"),
+        kind: Option<ContactType> = word("type"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("type"),
         /// Whatever else the institution notes.
         additional_info: Option<&str> = text("additionalInfo"),
         /// Where that is.
@@ -178,70 +193,48 @@ document!(
     }
 );
 
-/// A telephone number.
-pub struct PhoneNumber<'a>(&'a Value);
-
-impl<'a> From<&'a Value> for PhoneNumber<'a> {
-    fn from(document: &'a Value) -> Self {
-        Self(document)
+document!(
+    /// A telephone number. What the institution does not tell, or tell apart, is null.
+    PhoneNumber {
+        /// What it is used for.
+        #[graphql(name = "type")]
+        kind: Option<ContactType> = word("kind"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("kind"),
+        /// The number, as the institution writes it.
+        value: &str = required("value"),
+        /// Code of its country, such as `55`.
+        country_calling_code: Option<&str> = text("countryCallingCode"),
+        /// Code of its area, such as `11`.
+        area_code: Option<&str> = text("areaCode"),
+        /// Extension.
+        extension: Option<&str> = text("extension"),
+        /// Whatever else the institution notes.
+        additional_info: Option<&str> = text("additionalInfo"),
     }
-}
+);
 
-/// A telephone number.
-#[Object]
-impl PhoneNumber<'_> {
-    /// What it is used for, in the institution's words, such as `Personal`; null when it does not tell.
-    #[graphql(name = "type")]
-    async fn kind(&self) -> Option<&str> {
-        text(self.0, "kind")
+document!(
+    /// An address of electronic mail.
+    Email {
+        /// What it is used for; null when the institution does not tell.
+        #[graphql(name = "type")]
+        kind: Option<ContactType> = word("kind"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("kind"),
+        /// The address.
+        value: &str = required("value"),
     }
+);
 
-    /// The number, as the institution writes it.
-    async fn value(&self) -> &str {
-        text(self.0, "value").unwrap_or_default()
+words!(
+    /// What an address, a telephone number or an address of electronic mail is used for.
+    ContactType {
+        /// By the holder privately.
+        Personal,
+        /// At work.
+        Work,
+        /// At the holder's home.
+        Residential = "RESIDENCIAL",
     }
-
-    /// Code of its country, such as `55`; null when the institution does not tell it apart.
-    async fn country_calling_code(&self) -> Option<&str> {
-        text(self.0, "countryCallingCode")
-    }
-
-    /// Code of its area, such as `11`; null when the institution does not tell it apart.
-    async fn area_code(&self) -> Option<&str> {
-        text(self.0, "areaCode")
-    }
-
-    /// Extension; null when there is none.
-    async fn extension(&self) -> Option<&str> {
-        text(self.0, "extension")
-    }
-
-    /// Whatever else the institution notes; null when that is nothing.
-    async fn additional_info(&self) -> Option<&str> {
-        text(self.0, "additionalInfo")
-    }
-}
-
-/// An address of electronic mail.
-pub struct Email<'a>(&'a Value);
-
-impl<'a> From<&'a Value> for Email<'a> {
-    fn from(document: &'a Value) -> Self {
-        Self(document)
-    }
-}
-
-/// An address of electronic mail.
-#[Object]
-impl Email<'_> {
-    /// What it is used for, in the institution's words, such as `Personal` or `Work`; null when it does not tell.
-    #[graphql(name = "type")]
-    async fn kind(&self) -> Option<&str> {
-        text(self.0, "kind")
-    }
-
-    /// The address.
-    async fn value(&self) -> &str {
-        text(self.0, "value").unwrap_or_default()
-    }
-}
+);

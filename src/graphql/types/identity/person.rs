@@ -52,13 +52,27 @@ words!(
 document!(
     /// A relative of a person. What the institution does not tell is null.
     Relation {
-        /// Who it is, in the institution's words, such as `Mother`, `Father` or `Spouse`.
+        /// Who it is.
         #[graphql(name = "type")]
-        kind: Option<&str> = text("type"),
+        kind: Option<RelationType> = word("type"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("type"),
         /// Name.
         name: Option<&str> = text("name"),
         /// Tax number.
         document: Option<&str> = text("document"),
+    }
+);
+
+words!(
+    /// Who a relative is.
+    RelationType {
+        /// Mother.
+        Mother,
+        /// Father.
+        Father,
+        /// Husband or wife.
+        Spouse,
     }
 );
 

@@ -2,16 +2,18 @@
 
 use super::super::{
     super::scalar::{Date, Decimal},
-    document::document,
+    document::{document, words},
 };
 
 document!(
-    /// What the holder does, earns and owns. What the institution does not tell is null or empty; words are the institution's.
+    /// What the holder does, earns and owns. What the institution does not tell is null or empty.
     Qualifications {
         /// Tax number (CNPJ) of the institution that says so.
         company_cnpj: Option<&str> = text("companyCnpj"),
-        /// By which list the occupation is named: `RECEITA_FEDERAL`, `CBO` or `OUTRO`.
-        occupation_code: Option<&str> = text("occupationCode"),
+        /// By which list the occupation is named.
+        occupation_code: Option<OccupationCode> = word("occupationCode"),
+        /// `occupationCode` in the institution's word.
+        occupation_code_raw: Option<&str> = text("occupationCode"),
         /// Occupation: a code of that list, or a text.
         occupation_description: Option<&str> = text("occupationDescription"),
         /// What a person says to earn.
@@ -25,11 +27,49 @@ document!(
     }
 );
 
+words!(
+    /// By which list an occupation is named.
+    OccupationCode {
+        /// The tax authority's.
+        ReceitaFederal,
+        /// The classification of occupations of Brazil (CBO).
+        Cbo,
+        /// None: `occupationDescription` is a text.
+        Other = "OUTRO",
+    }
+);
+
+words!(
+    /// How often a holder earns, or takes in, what the institution was told.
+    InformedFrequency {
+        /// Every day.
+        Daily = "DIARIA",
+        /// Every week.
+        Weekly = "SEMANAL",
+        /// Every two weeks.
+        Biweekly = "QUINZENAL",
+        /// Every month.
+        Monthly = "MENSAL",
+        /// Every two months.
+        Bimonthly = "BIMESTRAL",
+        /// Every three months.
+        Quarterly = "TRIMESTRAL",
+        /// Every six months.
+        Semiannual = "SEMESTRAL",
+        /// Every year.
+        Annual = "ANUAL",
+        /// At other times.
+        Other = "OUTROS",
+    }
+);
+
 document!(
     /// What a person says to earn, in reais. What the institution does not tell is null.
     InformedIncome {
-        /// How often: `DIARIA`, `SEMANAL`, `QUINZENAL`, `MENSAL`, `BIMESTRAL`, `TRIMESTRAL`, `SEMESTRAL`, `ANUAL` or `OUTROS`.
-        frequency: Option<&str> = text("frequency"),
+        /// How often.
+        frequency: Option<InformedFrequency> = word("frequency"),
+        /// `frequency` in the institution's word.
+        frequency_raw: Option<&str> = text("frequency"),
         /// How much each time.
         amount: Option<Decimal> = decimal("amount"),
         /// When that was said.
@@ -64,8 +104,10 @@ document!(
     InformedRevenue {
         /// How much each time.
         amount: Option<Decimal> = decimal("amount"),
-        /// How often: `DAILY`, `WEEKLY`, `BIWEEKLY`, `MONTHLY`, `BIMONTHLY`, `QUARTERLY`, `SEMIANNUAL`, `ANNUAL` or `OTHER`.
-        frequency: Option<&str> = text("frequency"),
+        /// How often.
+        frequency: Option<InformedFrequency> = word("frequency"),
+        /// `frequency` in the institution's word.
+        frequency_raw: Option<&str> = text("frequency"),
         /// More about that.
         frequency_additional_info: Option<&str> = text("frequencyAdditionalInfo"),
         /// The year that it is of.
@@ -74,11 +116,11 @@ document!(
 );
 
 document!(
-    /// What else there is between the holder and the institution. What the institution does not tell is null or empty; words are the institution's.
+    /// What else there is between the holder and the institution. What the institution does not tell is null or empty.
     FinancialRelationships {
         /// Since when.
         start_date: Option<Date> = day("startDate"),
-        /// Products and services that the holder has, such as `CONTA_DEPOSITO_A_VISTA` or `CARTAO_CREDITO`.
+        /// Products and services that the holder has, in the institution's words, such as `CONTA_DEPOSITO_A_VISTA` or `CARTAO_CREDITO`.
         products_services_type: Vec<&str> = texts("productsServicesType"),
         /// More about those.
         products_services_type_additional_info: Option<&str> = text("productsServicesTypeAdditionalInfo"),
@@ -96,19 +138,31 @@ document!(
 document!(
     /// Who may act for the holder. What the institution does not tell is null.
     Procurator {
-        /// `REPRESENTANTE_LEGAL` or `PROCURADOR`.
+        /// By what right.
         #[graphql(name = "type")]
-        kind: Option<&str> = text("type"),
+        kind: Option<ProcuratorType> = word("type"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("type"),
         /// Tax number of a person (CPF).
         cpf_number: Option<&str> = text("cpfNumber"),
         /// Number of another document.
         document_number: Option<&str> = text("documentNumber"),
-        /// Kind of that document.
+        /// Kind of that document, in the institution's words, such as `RG`.
         document_type: Option<&str> = text("documentType"),
         /// Name.
         civil_name: Option<&str> = text("civilName"),
         /// The name that the person goes by.
         social_name: Option<&str> = text("socialName"),
+    }
+);
+
+words!(
+    /// By what right somebody acts for a holder.
+    ProcuratorType {
+        /// By law.
+        LegalRepresentative = "REPRESENTANTE_LEGAL",
+        /// By power of attorney.
+        Procurator = "PROCURADOR",
     }
 );
 
@@ -123,11 +177,39 @@ document!(
         number: Option<&str> = text("number"),
         /// Check digit of the number.
         check_digit: Option<&str> = text("checkDigit"),
-        /// `CONTA_DEPOSITO_A_VISTA`, `CONTA_POUPANCA` or `CONTA_PAGAMENTO_PRE_PAGA`.
+        /// Kind of account.
         #[graphql(name = "type")]
-        kind: Option<&str> = text("type"),
-        /// `INDIVIDUAL`, `CONJUNTA_SIMPLES` or `CONJUNTA_SOLIDARIA`.
-        subtype: Option<&str> = text("subtype"),
+        kind: Option<RelatedAccountType> = word("type"),
+        /// `type` in the institution's word.
+        type_raw: Option<&str> = text("type"),
+        /// Who may dispose of it.
+        subtype: Option<RelatedAccountSubtype> = word("subtype"),
+        /// `subtype` in the institution's word.
+        subtype_raw: Option<&str> = text("subtype"),
+    }
+);
+
+words!(
+    /// Kind of an account that a holder has at an institution.
+    RelatedAccountType {
+        /// A current account.
+        DemandDeposit = "CONTA_DEPOSITO_A_VISTA",
+        /// A savings account.
+        Savings = "CONTA_POUPANCA",
+        /// An account for payments that is filled beforehand.
+        PrepaidPayment = "CONTA_PAGAMENTO_PRE_PAGA",
+    }
+);
+
+words!(
+    /// Who may dispose of an account.
+    RelatedAccountSubtype {
+        /// One holder.
+        Individual,
+        /// Several holders, only together.
+        JointSimple = "CONJUNTA_SIMPLES",
+        /// Several holders, each alone.
+        JointSolidary = "CONJUNTA_SOLIDARIA",
     }
 );
 
