@@ -63,6 +63,8 @@ pub struct Parts {
     pub outcomes: item::health::Tally,
     /// How well connectors work.
     pub health: item::health::Known,
+    /// Connectors that come to an end, as last read.
+    pub retirements: item::retirement::Notices,
     /// What the audit log has still to be told.
     pub tally: audit::Tally,
     /// Who follows the log on this node.
@@ -192,6 +194,8 @@ impl App {
         applications.refresh(&db).await?;
         let health = item::health::Known::default();
         health.refresh(&db).await?;
+        let retirements = item::retirement::Notices::default();
+        retirements.refresh(&db).await?;
         let started_at = clock.now();
         let bus = Bus::new(rng.id(started_at), &config);
         Ok(Self(Arc::new(Parts {
@@ -207,6 +211,7 @@ impl App {
             applications,
             outcomes: item::health::Tally::default(),
             health,
+            retirements,
             tally: audit::Tally::default(),
             feed: Feed::default(),
             tails: webhook::tail::Tails::default(),
@@ -373,6 +378,7 @@ async fn beat(app: App) {
 async fn one_beat(app: &App, beats: u32) -> Result<()> {
     app.applications.refresh(&app.db).await?;
     app.health.refresh(&app.db).await?;
+    app.retirements.refresh(&app.db).await?;
     app.vault.refresh(&app.db).await?;
     if beats.is_multiple_of(CLOCK_BEATS)
         && let Some(time) = app.db.server_time().await?

@@ -20,7 +20,7 @@ pub use self::{
     database::{judge_postgres, judge_sqlite},
     network::{judge_nats, judge_networks},
     settings::judge_settings,
-    standing::{judge_clock, judge_keys, judge_unfinished},
+    standing::{judge_clock, judge_connectors, judge_keys, judge_unfinished},
 };
 use crate::{
     clock::{Clock, Rng},
@@ -173,6 +173,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("egress", |on| Box::pin(network::check(on))),
     ("nats", |on| Box::pin(network::nats(on))),
     ("unfinished", |on| Box::pin(standing::unfinished(on))),
+    ("connectors", |on| Box::pin(standing::connectors(on))),
 ];
 
 /// Examines a deployment with these settings, beside whatever runs.

@@ -114,6 +114,9 @@ pub enum Error {
         /// When a next attempt may be let through; `None` when nobody knows.
         retry_at: Option<Timestamp>,
     },
+    /// Its institution is served no longer, or not for long.
+    #[error("{0}")]
+    ConnectorRetired(&'static str),
     /// Nothing stored and nothing sent.
     #[error("parameters are needed: {0}")]
     ParametersNotProvided(&'static str),
@@ -236,6 +239,7 @@ impl Error {
             Self::TooManyLoginAttempts { .. } => "TOO_MANY_LOGIN_ATTEMPTS",
             Self::TooManyConsecutiveErrors => "TOO_MANY_CONSECUTIVE_ERRORS",
             Self::ConnectorOffline { .. } => "CONNECTOR_OFFLINE",
+            Self::ConnectorRetired(_) => "CONNECTOR_RETIRED",
             Self::ParametersNotProvided(_) => "PARAMETERS_NOT_PROVIDED",
             Self::ConnectorValidation(_) => "CONNECTOR_VALIDATION_ERROR",
             Self::ConnectorRequiredParameter(_) => "CONNECTOR_REQUIRED_PARAMETER_VALIDATION_ERROR",
@@ -307,6 +311,7 @@ impl Error {
             | Self::ItemAlreadyUpdating
             | Self::LastExecutionHadLoginError
             | Self::TooManyConsecutiveErrors
+            | Self::ConnectorRetired(_)
             | Self::ParametersNotProvided(_)
             | Self::ItemMfaNotFound
             | Self::ItemMfaAlreadyProvided

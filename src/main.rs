@@ -20,7 +20,9 @@ use ponte::{
     db::{self, Db, Engine},
     doctor,
     error::{Error, Result},
-    graphql, http, item, listen, metrics, ready,
+    graphql, http,
+    item::{self, retirement},
+    listen, metrics, ready,
     vault::{self, Vault},
 };
 use secrecy::ExposeSecret as _;
@@ -71,6 +73,9 @@ enum Command {
     /// Steer single Items.
     #[command(subcommand)]
     Item(ItemCommand),
+    /// See which connectors are used, and end one.
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
     /// Steer the master key.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -207,6 +212,29 @@ enum ItemCommand {
 }
 
 #[derive(Subcommand)]
+enum ConnectorCommand {
+    /// List all connectors with how many Items they have, and those that this version does not have but Items of.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give notice that a connector ends: new Items are refused, applications are told, and in 30 days all its Items are deleted.
+    Retire {
+        /// The connector's id.
+        id: i32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take the notice back, until the last day.
+    Keep {
+        /// The connector's id.
+        id: i32,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
 enum KeysCommand {
     /// Wrap every key with a new master key, beside running servers; may be interrupted and run again.
     ///
@@ -331,6 +359,7 @@ async fn run(command: Command, config: Config) -> Result<ExitCode> {
                 format!("Item {} may be updated.", item.id)
             });
         }
+        Command::Connector(command) => on_connectors(command, config).await?,
         Command::Keys(KeysCommand::Rotate { output }) => rotate(config, &output).await?,
         Command::Backup { file, output } => back_up(&config, &file, &output).await?,
         Command::Doctor {
@@ -359,6 +388,36 @@ fn answer(output: &Output, json: &serde_json::Value, text: impl FnOnce() -> Stri
 
 async fn open(config: Config) -> Result<App> {
     App::open(config, Clock::system(), Rng::system(), Registry::builtin()).await
+}
+
+async fn on_connectors(command: ConnectorCommand, config: Config) -> Result<()> {
+    let app = open(config).await?;
+    match command {
+        ConnectorCommand::List { output } => {
+            let rows = retirement::list(&app).await?;
+            answer(&output, &json!(rows), || {
+                let lines: Vec<_> = rows.iter().map(connector_line).collect();
+                lines.join("\n")
+            });
+        }
+        ConnectorCommand::Retire { id, output } => {
+            let row = retirement::retire(&app, id).await?;
+            answer(&output, &json!(row), || connector_line(&row));
+        }
+        ConnectorCommand::Keep { id, output } => {
+            let row = retirement::keep(&app, id).await?;
+            answer(&output, &json!(row), || connector_line(&row));
+        }
+    }
+    Ok(())
+}
+
+/// A connector in words.
+fn connector_line(row: &retirement::Listed) -> String {
+    let name = row.name.unwrap_or("(not in this version)");
+    let end = row.retires_at.as_ref();
+    let end = end.map_or(String::new(), |at| format!("  deleted at {at}"));
+    format!("{:>5}  {:>7} items  {name}{end}", row.id, row.items)
 }
 
 async fn on_applications(command: ApplicationCommand, config: Config) -> Result<()> {

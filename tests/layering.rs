@@ -144,7 +144,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "doctor",
         &[
-            "backup", "bus", "clock", "config", "db", "error", "metrics", "vault",
+            "backup",
+            "bus",
+            "clock",
+            "config",
+            "connector",
+            "db",
+            "error",
+            "metrics",
+            "vault",
         ],
     ),
     (

@@ -35,6 +35,7 @@ mod privacy;
 mod quota;
 mod replacements;
 mod requests;
+mod retirement;
 mod rows;
 mod schema;
 mod sequences;

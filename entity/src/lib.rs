@@ -14,6 +14,7 @@ pub mod circuit;
 pub mod connect_token;
 pub mod connector_gate;
 pub mod connector_health;
+pub mod connector_notice;
 pub mod connector_outcome;
 pub mod consent;
 pub mod data_key;

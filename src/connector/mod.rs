@@ -7,6 +7,7 @@
 
 mod bill;
 mod file;
+mod gone;
 pub mod laboratory;
 mod loan;
 pub mod memory;
@@ -364,6 +365,8 @@ pub enum SourceKind {
     Institution,
     /// A file: everything in it counts, nothing is deleted for lack of it, no run without a new one.
     File,
+    /// A connector that this version does not have: what was collected stays, nothing runs.
+    Gone,
 }
 
 /// Kind of institution.
@@ -476,6 +479,12 @@ impl Registry {
     /// The connector with this id.
     pub fn find(&self, id: i32) -> Option<&Arc<dyn Connector>> {
         self.0.get(&id)
+    }
+
+    /// The connector with an id that is stored: what stands for it when this version does not have it.
+    pub fn stored(&self, id: i32) -> Arc<dyn Connector> {
+        let known = self.find(id).cloned();
+        known.unwrap_or_else(|| Arc::new(gone::Gone::new(id)))
     }
 
     /// All of them, by ascending id.

@@ -1,5 +1,7 @@
 //! Statements about many Items at once.
 
+use std::collections::BTreeMap;
+
 use entity::{item, kind::ExecutionStatus};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
@@ -104,6 +106,23 @@ pub async fn untouched(
         .filter(|_| looked.len() as u64 == limit);
     let idle = looked.into_iter().filter(|(_, updated)| *updated <= since);
     Ok((idle.map(|(id, _)| id).collect(), more))
+}
+
+/// How many Items there are, by connector.
+pub async fn by_connector(db: &Db) -> Result<BTreeMap<i32, u64>> {
+    let counts: Vec<(i32, i64)> = item::Entity::find()
+        .filter(item::Column::DeletedAt.is_null())
+        .select_only()
+        .column(item::Column::ConnectorId)
+        .column_as(item::Column::Id.count(), "items")
+        .group_by(item::Column::ConnectorId)
+        .into_tuple()
+        .all(db.read())
+        .await?;
+    let counts = counts.into_iter();
+    Ok(counts
+        .map(|(id, count)| (id, count.unsigned_abs()))
+        .collect())
 }
 
 /// Ids as one value.

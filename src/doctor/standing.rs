@@ -1,11 +1,12 @@
 //! How the database stands to this node: its schema, its clock, its keys, and what should have been done by now.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Deployment, Finding};
 use crate::{
     backup,
     clock::Timestamp,
+    connector::Registry,
     db::{
         self, Engine,
         inspect::{self, Unfinished},
@@ -223,4 +224,35 @@ pub fn judge_unfinished(unfinished: &Unfinished, queues: Queues, now: Timestamp)
         });
     }
     findings
+}
+
+pub(super) async fn connectors(on: &Deployment<'_>) -> Result<Vec<Finding>> {
+    let Some(db) = &on.db else {
+        return Ok(Vec::new());
+    };
+    if !db.schema().await?.outstanding.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items = db::item::by_connector(db).await?;
+    Ok(vec![judge_connectors(&items, &Registry::builtin())])
+}
+
+/// Judges the connectors that there are Items of, with how many, by those that this version has.
+pub fn judge_connectors(items: &BTreeMap<i32, u64>, known: &Registry) -> Finding {
+    const CHECK: &str = "connectors";
+    let gone = items.iter().filter(|(id, _)| known.find(**id).is_none());
+    let gone: Vec<_> = gone
+        .map(|(id, count)| format!("{id} ({count} items)"))
+        .collect();
+    if gone.is_empty() {
+        return Finding::ok(CHECK, "this version has all that there are items of");
+    }
+    Finding::warn(
+        CHECK,
+        format!(
+            "this version does not have {}: these items do not run",
+            gone.join(", ")
+        ),
+        "use a version that has them, or end them with ponte connector retire",
+    )
 }

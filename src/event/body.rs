@@ -163,12 +163,16 @@ pub struct HealthChanged {
     pub data: Health,
 }
 
-/// How well a connector works.
+/// How well a connector works, and whether it stays.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Health {
     /// Whether logins reach the institution.
     #[schemars(extend("enum" = ["ONLINE", "UNSTABLE", "OFFLINE", "UNKNOWN"]))]
     pub status: Cow<'static, str>,
+    /// When all Items of the connector are deleted, as `Connector.retiresAt` has it; null when it stays.
+    #[schemars(schema_with = "instant_or_null")]
+    pub retires_at: Option<String>,
 }
 
 /// What TRANSACTIONS_CREATED adds.
@@ -379,7 +383,9 @@ pub fn description(kind: EventType) -> &'static str {
         EventType::ItemStatusChanged => {
             "A run moved to another state. Sent only to webhooks that ask for it by name."
         }
-        EventType::ConnectorStatusUpdated => "The health of a connector changed.",
+        EventType::ConnectorStatusUpdated => {
+            "The health of a connector changed, or whether it stays."
+        }
         EventType::TransactionsCreated => "Transactions of an account were inserted.",
         EventType::TransactionsUpdated => "Transactions of an account were changed.",
         EventType::TransactionsDeleted => "Transactions of an account were removed.",
@@ -408,6 +414,10 @@ fn words<W: IntoEnumIterator + Serialize>(_: &mut SchemaGenerator) -> Schema {
 /// An instant as we print it.
 fn instant(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
+}
+
+fn instant_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
 }
 
 fn only_true(_: &mut SchemaGenerator) -> Schema {

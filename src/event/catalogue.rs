@@ -154,6 +154,7 @@ fn draft(kind: EventType) -> Draft {
         EventType::ConnectorStatusUpdated => Draft::new(kind, None).carrying(&HealthChanged {
             data: Health {
                 status: "ONLINE".into(),
+                retires_at: None,
             },
         }),
         EventType::TransactionsCreated => of_run.of_account(ACCOUNT).carrying(&RowsInserted {

@@ -222,8 +222,10 @@ fn interval(application: &KnownApplication) -> Result<Duration, &'static str> {
 
 /// Why an Item cannot run without its user, if so.
 fn unable(form: &Descriptor, item: &item::Model) -> Option<&'static str> {
-    if form.source == SourceKind::File {
-        return Some("a file has nothing new to say; upload another one");
+    match form.source {
+        SourceKind::Institution => {}
+        SourceKind::File => return Some("a file has nothing new to say; upload another one"),
+        SourceKind::Gone => return Some("this server does not have the connector any more"),
     }
     let asks = form.has_mfa || form.credentials.iter().any(|field| field.mfa);
     if asks && !form.trusts_device {
@@ -292,7 +294,7 @@ pub(super) fn ended(
 /// When the next automatic run of an Item may start: its time and some jitter, so that Items that are due at the same
 /// second are not started at once. What is overdue is spread from now on.
 pub fn due(app: &App, item: &item::Model, now: Timestamp) -> Option<Timestamp> {
-    let standing = of(app, item, now)?;
+    let standing = of(app, item, now);
     let (next, window) = window(&standing)?;
     let keeps = item
         .auto_sync_due_at
@@ -300,8 +302,10 @@ pub fn due(app: &App, item: &item::Model, now: Timestamp) -> Option<Timestamp> {
     Some(keeps.unwrap_or_else(|| next.max(now).plus(jitter(&app.rng, window))))
 }
 
-/// The time that an Item is to be given instead of the one it has, if that is another.
+/// The time that an Item is to be given instead of the one it has, if that is another. Of a connector that this node does
+/// not have it may only be too old.
 pub fn rescheduled(app: &App, item: &item::Model, now: Timestamp) -> Option<Due> {
+    app.connectors.find(item.connector_id)?;
     let at = due(app, item, now);
     (at != item.auto_sync_due_at).then_some(Due {
         id: item.id,
@@ -311,11 +315,11 @@ pub fn rescheduled(app: &App, item: &item::Model, now: Timestamp) -> Option<Due>
     })
 }
 
-/// Where an Item stands now; `None` when its connector is not one of this node's.
-pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
-    let connector = app.connectors.find(item.connector_id)?;
+/// Where an Item stands now.
+pub fn of(app: &App, item: &item::Model, now: Timestamp) -> AutoSync {
+    let connector = app.connectors.stored(item.connector_id);
     let application = app.applications.find(item.application_id);
-    Some(judge(
+    judge(
         application.as_ref(),
         connector.descriptor(),
         item,
@@ -325,7 +329,7 @@ pub fn of(app: &App, item: &item::Model, now: Timestamp) -> Option<AutoSync> {
             connector: app.config.connector_limits.of(item.connector_id),
         },
         now,
-    ))
+    )
 }
 
 /// The time of the next run, and how much later it may start.
@@ -383,7 +387,7 @@ pub async fn start(
     let mut told = Vec::new();
     let mut late = Vec::new();
     for item in items {
-        let next = of(app, &item, now).and_then(|standing| standing.next_at);
+        let next = of(app, &item, now).next_at;
         if next.is_none_or(|next| next > now) {
             late.extend(rescheduled(app, &item, now));
             continue;

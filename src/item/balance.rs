@@ -46,7 +46,7 @@ pub async fn fetch(
     let requests = turn.map_err(failed)?;
     // Meanwhile a run may have ended, or the user withdrawn.
     let (row, item) = shown(app, principal, id).await?;
-    let connector = connector_of(app, &item)?;
+    let connector = connector_of(app, &item);
     let (credentials, call) = call(app, connector.descriptor(), &item, requests).await?;
     spend(app, principal, item, row.id).await?;
     let (asked, key, requests) = (connector.clone(), row.key.clone(), call.requests.clone());
@@ -78,7 +78,7 @@ async fn shown(
         None => None,
     };
     let (row, item) = row.zip(item).ok_or(Error::NotFound { what: "account" })?;
-    let connector = connector_of(app, &item)?;
+    let connector = connector_of(app, &item);
     let form = connector.descriptor();
     check(form, &row)?;
     allowed(app, form, &item).await?;
@@ -174,7 +174,7 @@ async fn spend(app: &App, principal: &Principal, item: item::Model, account: Uui
         let app = owner;
         let now = app.clock.now();
         let txn = app.db.begin().await?;
-        let regulated = connector_of(&app, &item)?.descriptor().is_open_finance;
+        let regulated = connector_of(&app, &item).descriptor().is_open_finance;
         let limit = regulated::limit_of(RegulatedCall::AccountBalance);
         if let Some(limit) = limit.filter(|_| regulated) {
             let alone = || quota::alone(&app, item.id);

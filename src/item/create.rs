@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Changed, Held, connector_named, consent, credentials_scope, health, input, insert_execution,
-    quota, state::Signal, to_bytes, transition, triggered_by, upload,
+    quota, retirement, state::Signal, to_bytes, transition, triggered_by, upload,
 };
 use crate::{
     app::App,
@@ -72,6 +72,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     input::check_redirect_uri(new.oauth_redirect_uri.as_deref())?;
     let connector = connector_named(app, &new.connector_id)?;
     let form = connector.descriptor();
+    retirement::admit(app, form.id)?;
     let products = input::products(form, new.products.clone())?;
     let key = new.idempotency_key.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 256 || key.contains('\0')) {

@@ -33,7 +33,7 @@ pub fn of(app: &App, item: &item::Model, product: Product) -> Freshness {
         .map(Timestamp);
     let updated = field("isUpdated").and_then(Value::as_bool) == Some(true);
     let now = app.clock.now();
-    let lasts = auto_sync::of(app, item, now)
+    let lasts = Some(auto_sync::of(app, item, now))
         .filter(|standing| !matches!(standing.state, State::Disabled | State::NotAvailable))
         .and_then(|standing| standing.interval)
         .map_or(FRESH_FOR, |interval| interval * 2);

@@ -338,7 +338,8 @@ async fn judge_one(
     }
     let changed = row.status != before;
     if changed {
-        tell_all(txn, app, connector, row.status).await?;
+        let retires_at = app.retirements.ends_at(connector);
+        tell_each(txn, app, connector, retires_at, |_| Some(row.status)).await?;
         tracing::warn!(connector.id = connector, status = %row.status, "the health of a connector changed");
     }
     Entity::insert(row.into_active_model().reset_all())
@@ -373,12 +374,33 @@ fn judge(sums: Sums, applications: usize, alone: bool) -> ConnectorStatus {
     }
 }
 
-/// Tells every application that has an Item at a connector.
-async fn tell_all(
+/// Tells every application that has an Item at a connector how that stands, and when it ends if it does.
+pub(super) async fn tell_all(
     txn: &DatabaseTransaction,
     app: &App,
     connector: i32,
-    status: ConnectorStatus,
+    retires_at: Option<Timestamp>,
+) -> Result<()> {
+    let form = app.connectors.stored(connector);
+    let status = |application| status(app, form.descriptor(), application);
+    tell_each(txn, app, connector, retires_at, status).await
+}
+
+/// How well a connector works for an application; `None` while nobody knows.
+pub fn status(app: &App, form: &Descriptor, application: Uuid) -> Option<ConnectorStatus> {
+    let own = form.is_sandbox || form.source == SourceKind::File;
+    let known = app.health.of(form.id, application);
+    known
+        .map(|standing| standing.status)
+        .or(own.then_some(ConnectorStatus::Online))
+}
+
+async fn tell_each(
+    txn: &DatabaseTransaction,
+    app: &App,
+    connector: i32,
+    retires_at: Option<Timestamp>,
+    status: impl Fn(Uuid) -> Option<ConnectorStatus>,
 ) -> Result<()> {
     let mut told = BTreeSet::new();
     for application in app.applications.ids() {
@@ -395,7 +417,8 @@ async fn tell_all(
         }
     }
     for application in told {
-        tell(txn, app, application, connector, status).await?;
+        let status = status(application);
+        tell(txn, app, application, connector, status, retires_at).await?;
     }
     Ok(())
 }
@@ -405,11 +428,13 @@ async fn tell(
     app: &App,
     application: Uuid,
     connector: i32,
-    status: ConnectorStatus,
+    status: Option<ConnectorStatus>,
+    retires_at: Option<Timestamp>,
 ) -> Result<()> {
     let draft = Draft::new(EventType::ConnectorStatusUpdated, None).carrying(&HealthChanged {
         data: Health {
-            status: status.as_str().into(),
+            status: status.map_or("UNKNOWN", ConnectorStatus::as_str).into(),
+            retires_at: retires_at.map(|at| at.to_string()),
         },
     });
     event::append_of_connector(txn, app, application, connector, draft).await
@@ -471,7 +496,8 @@ async fn switch_in_task(
             )
             .exec_without_returning(&txn)
             .await?;
-        tell(&txn, app, owner, connector, status).await?;
+        let retires_at = app.retirements.ends_at(connector);
+        tell(&txn, app, owner, connector, Some(status), retires_at).await?;
     }
     Entry::of(principal, AuditAction::SandboxChanged)
         .with("connectorId", connector)

@@ -115,11 +115,7 @@ async fn open(app: &App, principal: &Principal, id: Uuid) -> Result<(DatabaseTra
     principal.require_api_key(USE_IT)?;
     let txn = app.db.begin().await?;
     let item = lock(&txn, principal, id).await?;
-    check(
-        app,
-        principal,
-        super::connector_of(app, &item)?.descriptor(),
-    )?;
+    check(app, principal, super::connector_of(app, &item).descriptor())?;
     Ok((txn, item))
 }
 

@@ -24,6 +24,7 @@ pub mod oauth;
 pub mod permission;
 pub mod purge;
 pub mod quota;
+pub mod retirement;
 pub mod state;
 pub mod transition;
 pub mod turnstile;
@@ -161,11 +162,8 @@ fn connector_named(app: &App, id: &str) -> Result<std::sync::Arc<dyn Connector>>
 }
 
 /// The connector of an Item.
-pub fn connector_of(app: &App, item: &item::Model) -> Result<std::sync::Arc<dyn Connector>> {
-    app.connectors
-        .find(item.connector_id)
-        .cloned()
-        .ok_or_else(|| Error::internal(format!("connector {} is gone", item.connector_id)))
+pub fn connector_of(app: &App, item: &item::Model) -> std::sync::Arc<dyn Connector> {
+    app.connectors.stored(item.connector_id)
 }
 
 /// The requested products of an Item, in order of collection.

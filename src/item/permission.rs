@@ -80,14 +80,19 @@ pub(super) fn judge(
     if matches!(status, ItemStatus::Updating | ItemStatus::Merging) {
         return Err(Error::ItemAlreadyUpdating);
     }
-    if form.source == SourceKind::File {
-        return if new_parameters {
-            Ok(())
-        } else {
-            Err(Error::ParametersNotProvided(
+    match form.source {
+        SourceKind::Institution => {}
+        SourceKind::File if new_parameters => return Ok(()),
+        SourceKind::File => {
+            return Err(Error::ParametersNotProvided(
                 "upload a new file and send its uploadId",
-            ))
-        };
+            ));
+        }
+        SourceKind::Gone => {
+            return Err(Error::ConnectorRetired(
+                "this server does not have the connector any more",
+            ));
+        }
     }
     // Where nothing is sent the user says it at the institution, anew with every login that it has refused.
     let new_parameters = new_parameters || form.credentials.is_empty();

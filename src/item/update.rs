@@ -95,7 +95,7 @@ async fn update_in_task(
     let sent = input::parameters(app, principal, changes.parameters, encrypted).await?;
     let txn = app.db.begin().await?;
     let mut item = lock(&txn, principal, id).await?;
-    let connector = connector_of(app, &item)?;
+    let connector = connector_of(app, &item);
     let form = connector.descriptor();
     let running = unfinished(&txn, &item).await?;
     let logins = app.config.login_attempts_per_day;

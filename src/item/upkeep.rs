@@ -1,6 +1,6 @@
 //! Upkeep: what time alone does to Items and their runs.
 //!
-//! Schedules that a new interval has overtaken, consents that end, sandbox Items that nobody touches, runs that are older
+//! Schedules that a new interval has overtaken, consents that end, sandbox Items that nobody touches, those of connectors that come to an end, runs that are older
 //! than they are kept, keys for parameters that open nothing any more, quotas of months gone by. Every step is a short
 //! transaction and can be repeated; several nodes at once are harmless.
 
@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Held, auto_sync, consent, quota, remove};
+use super::{Held, auto_sync, consent, quota, remove, retirement};
 use crate::{
     app::{App, BEAT as APPLICATIONS_BEAT},
     audit::Actor,
@@ -58,6 +58,7 @@ impl Upkeep {
         Ok(reschedule(app).await?
             + consent::run_once(app).await?
             + self.delete_idle(app).await?
+            + retirement::run_once(app).await?
             + forget_runs(app).await?
             + parameters_key::forget(app).await?
             + quota::forget(app).await?)

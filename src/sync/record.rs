@@ -277,7 +277,7 @@ pub async fn finish(
             item.note(snapshot::told(&txn, execution.id).await?);
             if merged {
                 let read = read_whole(&steps(&execution)?);
-                let source = connector_of(&app, &item)?.descriptor().source;
+                let source = connector_of(&app, &item).descriptor().source;
                 if source == SourceKind::Institution {
                     item.note(
                         account::close_vanished(&txn, &app, &execution, &read, source).await?,
@@ -298,7 +298,7 @@ pub async fn finish(
                 consent::withdrawn(&txn, &mut item, app.clock.now()).await?;
             }
             upload::delete_of_run(&txn, &item, &execution).await?;
-            if connector_of(&app, &item)?.descriptor().is_sandbox {
+            if connector_of(&app, &item).descriptor().is_sandbox {
                 laboratory::spent(&txn, &execution).await?;
             }
             transition::apply(&txn, &app, &mut item, &mut execution, what).await?;

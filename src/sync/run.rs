@@ -135,7 +135,7 @@ async fn drive(app: &App, lease: &Lease, mut execution: execution::Model) -> Res
         .one(app.db.read())
         .await?
         .ok_or(Error::LeaseLost)?;
-    let connector = connector_of(app, &item)?;
+    let connector = connector_of(app, &item);
     // Known from here on: what comes after this run follows from its settings.
     app.applications
         .load(&app.db, execution.application_id)

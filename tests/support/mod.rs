@@ -324,16 +324,13 @@ impl TestApp {
         document: &str,
         variables: Value,
     ) -> Value {
-        let request = async_graphql::Request::new(document)
-            .variables(async_graphql::Variables::from_json(variables))
-            .data(graphql::Asking::new(principal, [127, 0, 0, 1].into()));
-        // In a task, as a server does: only there siblings wait for each other, so that statements can be counted.
-        let graph = self.graph.clone();
-        let mut response = tokio::spawn(async move { graph.execute(request).await })
-            .await
-            .expect("no panic while executing");
-        graphql::finish(&mut response, "test");
-        serde_json::to_value(&response).expect("a response is JSON")
+        ask(&self.graph, principal, document, variables).await
+    }
+
+    /// Executes a document at another node.
+    pub async fn query_at(&self, app: &App, document: &str, variables: Value) -> Value {
+        let graph = graphql::build(app.clone());
+        ask(&graph, Some(self.principal.clone()), document, variables).await
     }
 
     /// The same for documents that must succeed; answers `data`.
@@ -543,4 +540,22 @@ pub async fn eventually(condition: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_mins(1), waiting)
         .await
         .expect("it becomes true");
+}
+
+async fn ask(
+    graph: &graphql::Graph,
+    principal: Option<Principal>,
+    document: &str,
+    variables: Value,
+) -> Value {
+    let request = async_graphql::Request::new(document)
+        .variables(async_graphql::Variables::from_json(variables))
+        .data(graphql::Asking::new(principal, [127, 0, 0, 1].into()));
+    // In a task, as a server does: only there siblings wait for each other, so that statements can be counted.
+    let graph = graph.clone();
+    let mut response = tokio::spawn(async move { graph.execute(request).await })
+        .await
+        .expect("no panic while executing");
+    graphql::finish(&mut response, "test");
+    serde_json::to_value(&response).expect("a response is JSON")
 }

@@ -20,9 +20,10 @@ use super::{
 use crate::{
     app::App,
     clock::Timestamp,
-    connector::{Connector as Integration, ConnectorKind, Field, FieldKind, SourceKind},
+    connector::{Connector as Integration, ConnectorKind, Field, FieldKind},
     db::page::{Key, Page, cut},
     error::Error,
+    item::health,
     product::text::fold,
 };
 
@@ -114,21 +115,22 @@ impl Connector {
         self.0.descriptor().has_live_balance
     }
 
+    /// When all Items of it are deleted: 30 days after the operator has given notice of its end, which CONNECTOR_STATUS_UPDATED tells too. From then on new Items are refused with CONNECTOR_RETIRED. Null while it stays.
+    async fn retires_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
+        let end = ctx.app().retirements.ends_at(self.0.descriptor().id);
+        end.map(DateTime)
+    }
+
     /// How well it works at present.
     async fn health(&self, ctx: &Context<'_>) -> Result<ConnectorHealth> {
         let form = self.0.descriptor();
-        let own = form.is_sandbox || form.source == SourceKind::File;
         let application = ctx.principal()?.application;
         let known = ctx.app().health.of(form.id, application);
-        let status = match known {
-            Some(standing) => standing.status.into(),
-            None if own => ConnectorStatus::Online,
-            None => ConnectorStatus::Unknown,
-        };
+        let status = health::status(ctx.app(), form, application);
         let sums = known.map(|standing| standing.sums).unwrap_or_default();
         let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         Ok(ConnectorHealth {
-            status,
+            status: status.map_or(ConnectorStatus::Unknown, Into::into),
             stage: None,
             connection_rate_last6_hours: sums.rate().map(number),
             connections_last6_hours: number(sums.total()),

@@ -33,7 +33,6 @@ use crate::{
     app::App,
     connector::{self as integration, Field, Warning},
     db::row::Row as _,
-    error::Error,
     item::{
         self as items, auto_sync, connector_of,
         freshness::{self, Freshness},
@@ -57,8 +56,8 @@ impl Item {
     }
 
     /// What it is connected through.
-    async fn connector(&self, ctx: &Context<'_>) -> Result<Connector> {
-        Ok(Connector(connector_of(ctx.app(), &self.0)?))
+    async fn connector(&self, ctx: &Context<'_>) -> Connector {
+        Connector(connector_of(ctx.app(), &self.0))
     }
 
     /// The coarse state.
@@ -163,25 +162,23 @@ impl Item {
     /// later. Null when none is to come (`autoSync.reason` says why), also while a run is under way.
     async fn next_auto_sync_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
         let app = ctx.app();
-        let standing = auto_sync::of(app, &self.0, app.clock.now())?;
+        let standing = auto_sync::of(app, &self.0, app.clock.now());
         standing.next_at.map(DateTime)
     }
 
     /// Where it stands in automatic runs.
-    async fn auto_sync(&self, ctx: &Context<'_>) -> Result<AutoSync> {
+    async fn auto_sync(&self, ctx: &Context<'_>) -> AutoSync {
         let app = ctx.app();
         let standing = auto_sync::of(app, &self.0, app.clock.now());
-        let standing = standing.ok_or_else(|| Error::internal("the item's connector is gone"))?;
-        Ok(AutoSync::new(standing, &self.0))
+        AutoSync::new(standing, &self.0)
     }
 
     /// Whether `updateItem` without parameters would be accepted now.
-    async fn can_update(&self, ctx: &Context<'_>) -> Result<UpdatePermission> {
+    async fn can_update(&self, ctx: &Context<'_>) -> UpdatePermission {
         let app = ctx.app();
-        let connector = connector_of(app, &self.0)?;
+        let connector = connector_of(app, &self.0);
         let (form, now) = (connector.descriptor(), app.clock.now());
-        let permission = permission::ask(form, &self.0, app.config.login_attempts_per_day, now);
-        Ok(permission.into())
+        permission::ask(form, &self.0, app.config.login_attempts_per_day, now).into()
     }
 
     /// Its accounts and cards, oldest first. At most 200 a page, 50 unless told. A connect token may read some fields of them.
@@ -394,7 +391,7 @@ impl Plain for Item {
         match field.name.node.as_str() {
             "id" => json.word(row.id),
             "connector" => {
-                let connector = Connector(connector_of(app, row).ok()?);
+                let connector = Connector(connector_of(app, row));
                 json.object(&connector, app, &field.selection_set.node)
             }
             "status" => json.word(state::status(row.execution_status).as_str()),
