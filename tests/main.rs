@@ -44,6 +44,7 @@ mod storm;
 mod summary;
 mod support;
 mod sync;
+mod tokens;
 mod transport;
 mod upgrade;
 mod vault;

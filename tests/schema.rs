@@ -13,7 +13,7 @@ use ponte::graphql;
 /// What clients build upon: names, arguments and types may not change, more may be added.
 const CONTRACT: &str = include_str!("contract.graphql");
 
-fn types(sdl: &str) -> BTreeMap<String, TypeDefinition> {
+pub fn types(sdl: &str) -> BTreeMap<String, TypeDefinition> {
     let document = parse_schema(sdl).unwrap_or_else(|error| panic!("{error}"));
     let types = document.definitions.into_iter().filter_map(|definition| {
         let TypeSystemDefinition::Type(definition) = definition else {
@@ -24,7 +24,7 @@ fn types(sdl: &str) -> BTreeMap<String, TypeDefinition> {
     types.collect()
 }
 
-fn fields(definition: &TypeDefinition) -> Vec<&FieldDefinition> {
+pub fn fields(definition: &TypeDefinition) -> Vec<&FieldDefinition> {
     match &definition.kind {
         TypeKind::Object(object) => object.fields.iter().map(|field| &field.node).collect(),
         TypeKind::Interface(object) => object.fields.iter().map(|field| &field.node).collect(),
@@ -39,7 +39,7 @@ fn inputs(definition: &TypeDefinition) -> Vec<&InputValueDefinition> {
     }
 }
 
-fn values(definition: &TypeDefinition) -> Vec<String> {
+pub fn values(definition: &TypeDefinition) -> Vec<String> {
     match &definition.kind {
         TypeKind::Enum(enumeration) => enumeration
             .values
