@@ -32,6 +32,7 @@ mod parameters;
 mod paused;
 mod plans;
 mod privacy;
+mod products;
 mod quota;
 mod replacements;
 mod requests;
