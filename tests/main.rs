@@ -22,6 +22,7 @@ mod graph;
 mod health;
 mod laboratory;
 mod layering;
+mod levels;
 mod listen;
 mod lockout;
 mod login;
