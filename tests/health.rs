@@ -226,3 +226,53 @@ async fn automatic_runs_wait_for_a_connector_that_is_offline_and_lose_nothing_by
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_connector_is_as_the_laboratory_says_however_its_runs_end() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        for is_sandbox in [false, true] {
+            let (connector, bank) = scripted_as(|form| form.is_sandbox = is_sandbox);
+            let test = TestApp::start_over(engine, &[], Registry::new([connector])).await;
+            let (own, other) = (test.principal.clone(), other(&test).await);
+            close(&bank, true);
+            runs(&test, &own, 10).await;
+            let items = runs(&test, &other, 10).await;
+            let of_other = "query($id: ID!) { item(id: $id) { status } }";
+            let answer = test
+                .query_as(Some(other.clone()), of_other, json!({ "id": items[9] }))
+                .await;
+            assert_eq!(answer["data"]["item"]["status"], "OUTDATED");
+            if !is_sandbox {
+                // The same runs of a real institution say that it is down.
+                assert_eq!(shown(&test).await, as_shown("OFFLINE", Some(0), 20));
+                continue;
+            }
+            assert_eq!(shown(&test).await, as_shown("ONLINE", None, 0));
+            assert_eq!(told(&test, &own).await, [] as [Value; 0]);
+
+            // What the switch says is for one application, and good runs do not mend it either.
+            close(&bank, false);
+            let switch = "mutation($status: ConnectorStatus!) { setSandboxConnectorStatus(input: { connectorId: \"7000\", status: $status }) { __typename } }";
+            test.data(switch, json!({ "status": "OFFLINE" })).await;
+            runs(&test, &other, 3).await;
+            assert_eq!(shown(&test).await["status"], "OFFLINE");
+            assert_eq!(code_of(&create(&test, &own).await), "CONNECTOR_OFFLINE");
+            let of_connector = "{ connector(id: \"7000\") { health { status } } }";
+            let answer = test
+                .query_as(Some(other.clone()), of_connector, json!({}))
+                .await;
+            assert_eq!(answer["data"]["connector"]["health"]["status"], "ONLINE");
+            test.data(switch, json!({ "status": "ONLINE" })).await;
+            runs(&test, &own, 1).await;
+            for (whom, expected) in [
+                (
+                    &own,
+                    vec![json!([7000, "OFFLINE"]), json!([7000, "ONLINE"])],
+                ),
+                (&other, vec![]),
+            ] {
+                assert_eq!(told(&test, whom).await, expected);
+            }
+        }
+    }
+}
