@@ -23,5 +23,6 @@ pub mod money;
 pub mod product;
 pub mod ready;
 pub mod sync;
+pub mod tax_number;
 pub mod vault;
 pub mod webhook;

@@ -214,6 +214,8 @@ fn the_table_names_every_mutation() {
     let mut rows: BTreeSet<String> = MUTATIONS.iter().map(|row| row.0.to_owned()).collect();
     // It has tests of its own below.
     rows.insert("createApiKey".to_owned());
+    // It changes nothing.
+    rows.insert("validateParameters".to_owned());
     assert_eq!(fields, rows);
 }
 

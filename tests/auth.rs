@@ -147,6 +147,13 @@ const TABLE: &[Row] = &[
         Answer,
     ),
     Row(
+        "Query.merchants",
+        "{ merchants(cnpjs: [\"00.779.721/0001-41\"]) { foundMerchants { cnpj name businessName cnae category { id } } notFoundMerchants invalidCnpjs } }",
+        Answer,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Query.category",
         "{ category(id: \"05080000\") { id parent { id } children { id } } }",
         Answer,
@@ -241,6 +248,13 @@ const TABLE: &[Row] = &[
         "Mutation.createConnectToken",
         "mutation { createConnectToken(input: { itemId: \"$item\" }) { connectToken } }",
         NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
+        "Mutation.validateParameters",
+        "mutation { validateParameters(input: { connectorId: \"0\", parameters: [] }) { errors { code message parameter } } }",
+        Answer,
         FORBIDDEN,
         FORBIDDEN,
     ),

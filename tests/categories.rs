@@ -758,3 +758,27 @@ async fn what_is_told_of_a_payment_helps_to_tell_what_it_was_for() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merchants_are_looked_up_by_tax_number() {
+    on_both_engines(|test| async move {
+        let document = "query($cnpjs: [String!]!) { merchants(cnpjs: $cnpjs) { \
+            foundMerchants { cnpj name businessName cnae category { id description } } notFoundMerchants invalidCnpjs } }";
+        let cnpjs = ["00.779.721/0001-41", "11.222.333/0001-81", "12.ABC.345/01DE-35", "123"];
+        let data = test.data(document, json!({ "cnpjs": cnpjs })).await;
+        assert_eq!(
+            data["merchants"],
+            json!({
+                "foundMerchants": [{
+                    "cnpj": "00779721000141", "name": "Cinemark", "businessName": "CINEMARK BRASIL S.A.", "cnae": "5914600",
+                    "category": { "id": "07040300", "description": "Cinema, theater and concerts" },
+                }],
+                "notFoundMerchants": ["11222333000181", "12ABC34501DE35"],
+                "invalidCnpjs": ["123"],
+            })
+        );
+        let many = vec!["11222333000181"; 201];
+        assert_eq!(test.code(document, json!({ "cnpjs": many })).await, "INVALID_INPUT");
+    })
+    .await;
+}

@@ -10,12 +10,13 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("money", &[]),
+    ("tax_number", &[]),
     ("error", &[]),
     ("config", &["db"]),
     ("metrics", &[]),
     ("db", &["clock", "connector", "error", "metrics", "money"]),
     ("vault", &["clock", "config", "db", "error"]),
-    ("connector", &["clock", "error", "money"]),
+    ("connector", &["clock", "error", "money", "tax_number"]),
     ("audit", &["app", "auth", "clock", "db", "error", "vault"]),
     ("bus", &["app", "config", "db", "error", "metrics"]),
     (
@@ -42,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "item",
             "money",
             "product",
+            "tax_number",
         ],
     ),
     (

@@ -318,3 +318,37 @@ async fn a_new_master_key_opens_what_was_encrypted_before() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_is_judged_without_a_login() {
+    on_both_engines(|test| async move {
+        let check = "mutation($input: ValidateParametersInput!) { validateParameters(input: $input) { errors { code message parameter } } }";
+        let judge = async |input: Value| test.query(check, json!({ "input": input })).await;
+        let wrong = json!([{ "name": "user", "value": "" }, { "name": "branch", "value": "PLANTED-VALUE" }]);
+        let answer = judge(json!({ "connectorId": "0", "parameters": wrong })).await;
+        assert_eq!(
+            answer["data"]["validateParameters"]["errors"],
+            json!([
+                { "code": "001", "message": "is empty", "parameter": "user" },
+                { "code": "001", "message": "is missing", "parameter": "password" },
+                { "code": "002", "message": "is not a parameter of this connector", "parameter": "branch" },
+            ])
+        );
+        let refused = test.query(CREATE, json!({ "input": { "connectorId": "0", "parameters": wrong } })).await;
+        assert_eq!(refused["errors"][0]["extensions"]["details"], answer["data"]["validateParameters"]["errors"], "as createItem says");
+        let good = json!([{ "name": "cpf", "value": "761.092.776-73" }]);
+        let answer = judge(json!({ "connectorId": "600", "parameters": good })).await;
+        assert_eq!(answer["data"]["validateParameters"]["errors"], json!([]));
+        let malformed = json!([{ "name": "cpf", "value": "761" }]);
+        let answer = judge(json!({ "connectorId": "600", "parameters": malformed })).await;
+        assert_eq!(answer["data"]["validateParameters"]["errors"][0]["code"], "003");
+
+        let key = test.data(KEY, json!({})).await["viewer"]["application"]["parametersKey"].clone();
+        let boxed = encrypted(&key, &[json!({ "user": "nobody" })]).remove(0);
+        let answer = judge(json!({ "connectorId": "0", "parameters": [], "encryptedParameters": boxed })).await;
+        assert_eq!(answer["data"]["validateParameters"]["errors"][0]["parameter"], "password");
+        assert_eq!(code_of(&judge(json!({ "connectorId": "4711", "parameters": [] })).await), "NOT_FOUND");
+        assert_eq!(test.data("{ items { totalCount } }", json!({})).await["items"]["totalCount"], 0);
+    })
+    .await;
+}

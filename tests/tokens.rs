@@ -67,6 +67,7 @@ const READABLE: &[(&str, &[&str])] = &[
             "isSandbox",
             "isOpenFinance",
             "hasLiveBalance",
+            "retiresAt",
             "health",
         ],
     ),

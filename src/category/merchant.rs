@@ -1,9 +1,12 @@
 //! Well-known merchants, as data (`merchants.csv`): recognised by tax number or name.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use super::{Category, find, records};
-use crate::connector::MerchantRecord;
+use crate::{connector::MerchantRecord, tax_number};
 
 /// A merchant that is known by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,37 @@ pub fn by_cnpj(number: &str) -> Option<&'static Merchant> {
     BY_COMPANY.get(company).copied()
 }
 
+/// Tax numbers, sorted by what is known of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LookUp {
+    /// Those of merchants that are known, with 14 characters.
+    pub found: Vec<(String, &'static Merchant)>,
+    /// Those of others, with 14 characters.
+    pub not_found: Vec<String>,
+    /// Those that are none, as they were given.
+    pub invalid: Vec<String>,
+}
+
+/// Looks tax numbers up, each once, in the order given.
+pub fn look_up(numbers: &[String]) -> LookUp {
+    let mut sorted = LookUp::default();
+    let mut seen = HashSet::new();
+    for number in numbers {
+        let cnpj = tax_number::cnpj(number);
+        if !seen.insert(cnpj.clone().unwrap_or_else(|| number.clone())) {
+            continue;
+        }
+        match cnpj {
+            None => sorted.invalid.push(number.clone()),
+            Some(cnpj) => match by_cnpj(&cnpj) {
+                Some(merchant) => sorted.found.push((cnpj, merchant)),
+                None => sorted.not_found.push(cnpj),
+            },
+        }
+    }
+    sorted
+}
+
 /// The digits of a tax number.
 pub(super) fn digits(number: &str) -> String {
     number.chars().filter(char::is_ascii_digit).collect()
@@ -90,29 +124,16 @@ mod tests {
     use super::*;
     use crate::product::text::fold;
 
-    /// Whether the last two digits of a CNPJ check the others.
-    fn checks(cnpj: &str) -> bool {
-        let digits: Vec<u32> = cnpj.chars().filter_map(|c| c.to_digit(10)).collect();
-        let check = |count: usize| {
-            let weights = (2..=9).cycle();
-            let sum: u32 = digits[..count]
-                .iter()
-                .rev()
-                .zip(weights)
-                .map(|(d, w)| d * w)
-                .sum();
-            match sum % 11 {
-                0 | 1 => 0,
-                rest => 11 - rest,
-            }
-        };
-        digits.len() == CNPJ && digits[12] == check(12) && digits[13] == check(13)
-    }
-
     #[test]
     fn the_directory_is_sound() {
         for merchant in all() {
-            assert!(merchant.cnpj.is_none_or(checks), "{}", merchant.name);
+            assert!(
+                merchant
+                    .cnpj
+                    .is_none_or(|cnpj| tax_number::cnpj(cnpj).as_deref() == Some(cnpj)),
+                "{}",
+                merchant.name
+            );
             assert!(
                 merchant.words.iter().all(|words| fold(words) == *words),
                 "{}",
@@ -131,6 +152,24 @@ mod tests {
         for number in ["", "00779721", "123.456.789-09", "99.999.999/0001-91"] {
             assert_eq!(by_cnpj(number), None, "{number}");
         }
+    }
+
+    #[test]
+    fn tax_numbers_are_sorted_by_what_is_known_of_them() {
+        let numbers = [
+            "00.779.721/0001-41",
+            "00779721000141",
+            "11.222.333/0001-81",
+            "12.ABC.345/01DE-35",
+            "11222333000182",
+            "11222333000182",
+        ];
+        let sorted = look_up(&numbers.map(str::to_owned));
+        let found = sorted.found.iter();
+        let found: Vec<_> = found.map(|(cnpj, it)| (cnpj.as_str(), it.name)).collect();
+        assert_eq!(found, [("00779721000141", "Cinemark")]);
+        assert_eq!(sorted.not_found, ["11222333000181", "12ABC34501DE35"]);
+        assert_eq!(sorted.invalid, ["11222333000182"]);
     }
 
     #[test]

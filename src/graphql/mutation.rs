@@ -20,7 +20,8 @@ use super::{
         change::{
             CreateItemInput, CreateItemPayload, DeleteItemInput, DeleteItemPayload,
             DisableItemAutoSyncInput, DisableItemAutoSyncPayload, SendItemMfaInput,
-            SendItemMfaPayload, UpdateItemInput, UpdateItemPayload, change,
+            SendItemMfaPayload, UpdateItemInput, UpdateItemPayload, ValidateParametersInput,
+            ValidateParametersPayload, change,
         },
         client_user::{DeleteClientUserInput, DeleteClientUserPayload},
         laboratory::{
@@ -89,6 +90,17 @@ impl Mutation {
         let (app, principal) = (ctx.app(), ctx.principal()?);
         let changed = item::create(app, principal, input.into()).await?;
         Ok(CreateItemPayload::new(app, changed))
+    }
+
+    /// Says what `createItem` would find wrong with the values of a connector's form. Judges their shape only: nobody logs in, nothing is stored and nothing changes; it is a mutation so that no value ends up in an address. Fails with NOT_FOUND for an unknown connector. FORBIDDEN to connect tokens, whose `createItem` says the same.
+    async fn validate_parameters(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The values.")] input: ValidateParametersInput,
+    ) -> Result<ValidateParametersPayload> {
+        let (app, principal) = (ctx.app(), ctx.principal()?);
+        let problems = item::check_parameters(app, principal, input.into()).await?;
+        Ok(problems.into())
     }
 
     /// Starts a new run of an Item, with new parameters when given; a question that waits for the user is abandoned. Fails with ITEM_ALREADY_UPDATING while a run is under way, and as `Item.canUpdate` says.

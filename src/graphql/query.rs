@@ -20,6 +20,7 @@ use super::{
         investment::Investment,
         item::{self, Item, ItemConnection, ItemFilter},
         loan::Loan,
+        merchant::{self, MerchantLookup},
         node::{self, Node},
         statement::Statement,
         summary::{self, CategoryLevel, TransactionGrouping, TransactionSummary},
@@ -206,6 +207,18 @@ impl Query {
     ) -> Result<Option<Category>> {
         ctx.principal()?;
         Ok(categories::find(&id).map(Category))
+    }
+
+    /// What is known of merchants by their tax numbers (CNPJ), the directory that movements are completed from. At most 200 numbers; more are INVALID_INPUT. FORBIDDEN to connect tokens.
+    async fn merchants(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Tax numbers of companies, with or without punctuation; those with letters, too."
+        )]
+        cnpjs: Vec<String>,
+    ) -> Result<MerchantLookup> {
+        merchant::look_up(ctx, &cnpjs)
     }
 
     /// Your category rules, oldest first. At most 200 a page, 50 unless told. FORBIDDEN to connect tokens.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use uuid::Uuid;
 
-use super::encrypted;
+use super::{connector_named, encrypted};
 use crate::{
     app::App,
     auth::Principal,
@@ -60,6 +60,31 @@ pub(super) async fn parameters(
         ));
     }
     encrypted::open(app, principal.application, encrypted).await
+}
+
+/// A connector's form as somebody has filled it in.
+#[derive(Debug)]
+pub struct Filled {
+    /// Whose form.
+    pub connector_id: String,
+    /// The values.
+    pub parameters: Vec<(String, SecretString)>,
+    /// The same, encrypted, in their place.
+    pub encrypted_parameters: Option<String>,
+}
+
+/// What a first connection with these values would be refused for, in the order of the form. Judges their shape only.
+pub async fn check_parameters(
+    app: &App,
+    principal: &Principal,
+    filled: Filled,
+) -> Result<Vec<ParameterProblem>> {
+    principal.require_api_key("check parameters")?;
+    let connector = connector_named(app, &filled.connector_id)?;
+    let encrypted = filled.encrypted_parameters.as_deref();
+    let values = parameters(app, principal, filled.parameters, encrypted).await?;
+    let judged = validate(connector.descriptor(), &values, Required::All);
+    Ok(judged.err().unwrap_or_default())
 }
 
 /// Parameters sorted by what becomes of them.

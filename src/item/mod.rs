@@ -53,7 +53,10 @@ pub use self::{
     delete::delete,
     guarded::guarded,
     held::Held,
-    input::{Change, check_client_user_id, check_redirect_uri, check_webhook_url},
+    input::{
+        Change, Filled, check_client_user_id, check_parameters, check_redirect_uri,
+        check_webhook_url,
+    },
     mfa::answer,
     permission::Permission,
     update::{ItemUpdate, unlock, update},

@@ -7,6 +7,7 @@ use super::dice::{Dice, Seed};
 use crate::{
     connector::{EmailRecord, IdentityRecord, PhoneRecord},
     money::Amount,
+    tax_number::{CNPJ_WEIGHTS, CPF_WEIGHTS, check_digit},
 };
 
 const SUBJECT: u64 = 0x686f_6c64;
@@ -325,12 +326,12 @@ fn relationships(dice: &mut Dice, procurators: &[Value]) -> Value {
 
 /// A CNPJ of eight digits and its first branch, with its two check digits, as people write it.
 pub(super) fn cnpj(base: i64) -> String {
-    let mut digits: Vec<i64> = format!("{:08}0001", base.rem_euclid(100_000_000))
+    let mut digits: Vec<u32> = format!("{:08}0001", base.rem_euclid(100_000_000))
         .bytes()
-        .map(|b| i64::from(b - b'0'))
+        .map(|b| u32::from(b - b'0'))
         .collect();
     for _ in 0..2 {
-        digits.push(check_digit(&digits, 8));
+        digits.push(check_digit(&digits, CNPJ_WEIGHTS));
     }
     let text: String = digits.iter().map(ToString::to_string).collect();
     format!(
@@ -373,12 +374,12 @@ pub(super) fn isin(code: &str) -> String {
 
 /// A CPF of nine digits with its two check digits, as people write it.
 pub(super) fn cpf(base: i64) -> String {
-    let mut digits: Vec<i64> = format!("{base:09}")
+    let mut digits: Vec<u32> = format!("{base:09}")
         .bytes()
-        .map(|b| i64::from(b - b'0'))
+        .map(|b| u32::from(b - b'0'))
         .collect();
     for _ in 0..2 {
-        digits.push(check_digit(&digits, 10));
+        digits.push(check_digit(&digits, CPF_WEIGHTS));
     }
     let text: String = digits.iter().map(ToString::to_string).collect();
     format!(
@@ -388,20 +389,6 @@ pub(super) fn cpf(base: i64) -> String {
         &text[6..9],
         &text[9..]
     )
-}
-
-/// The check digit of digits that are weighted by 2 and so on, from behind, with so many weights.
-fn check_digit(digits: &[i64], weights: i64) -> i64 {
-    let sum: i64 = digits
-        .iter()
-        .rev()
-        .zip(0..)
-        .map(|(digit, place)| digit * (2 + place % weights))
-        .sum();
-    match sum % 11 {
-        0 | 1 => 0,
-        rest => 11 - rest,
-    }
 }
 
 #[cfg(test)]

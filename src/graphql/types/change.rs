@@ -5,7 +5,10 @@ use entity::kind;
 use secrecy::SecretString;
 
 use super::{item::Item, product::ProductType};
-use crate::item::{Change, Changed, ItemUpdate, NewItem};
+use crate::{
+    error::ParameterProblem,
+    item::{Change, Changed, Filled, ItemUpdate, NewItem},
+};
 
 /// A value of a connector's form, or the answer to a question.
 #[derive(InputObject)]
@@ -46,6 +49,58 @@ pub struct CreateItemInput {
     avoid_duplicates: Option<bool>,
     /// Any text of 1 to 256 characters: for 24 hours, the same key with the same input answers the Item that the first call made.
     idempotency_key: Option<String>,
+}
+
+/// Values of a connector's form that are to be judged.
+#[derive(InputObject)]
+pub struct ValidateParametersInput {
+    /// Whose form.
+    connector_id: ID,
+    /// The values; empty when `encryptedParameters` is given.
+    parameters: Vec<ParameterInput>,
+    /// The values as the browser encrypted them, in place of `parameters`, as `createItem` takes them.
+    encrypted_parameters: Option<String>,
+}
+
+impl From<ValidateParametersInput> for Filled {
+    fn from(input: ValidateParametersInput) -> Self {
+        Self {
+            connector_id: input.connector_id.0,
+            parameters: parameters(input.parameters),
+            encrypted_parameters: input.encrypted_parameters,
+        }
+    }
+}
+
+/// What is wrong with the values of a form.
+#[derive(SimpleObject)]
+pub struct ValidateParametersPayload {
+    /// In the order of the form, then what it does not have; empty when the values fit.
+    errors: Vec<ParameterError>,
+}
+
+impl From<Vec<ParameterProblem>> for ValidateParametersPayload {
+    fn from(problems: Vec<ParameterProblem>) -> Self {
+        let errors = problems.into_iter().map(|problem| ParameterError {
+            code: problem.code.to_owned(),
+            message: problem.message,
+            parameter: problem.parameter,
+        });
+        Self {
+            errors: errors.collect(),
+        }
+    }
+}
+
+/// What is wrong with a value of a form, as in the `details` of CONNECTOR_VALIDATION_ERROR.
+#[derive(SimpleObject)]
+pub struct ParameterError {
+    /// `001` it is missing, `002` the form has no such parameter, `003` it does not have the expected form.
+    code: String,
+    /// What is wrong and what is expected; never the value.
+    message: String,
+    /// The `name` of the parameter.
+    parameter: String,
 }
 
 impl From<CreateItemInput> for NewItem {

@@ -23,6 +23,7 @@ pub mod investment;
 pub mod item;
 pub mod laboratory;
 pub mod loan;
+pub mod merchant;
 pub mod node;
 pub mod payment;
 pub mod product;
