@@ -213,7 +213,7 @@ enum ItemCommand {
 
 #[derive(Subcommand)]
 enum ConnectorCommand {
-    /// List all connectors with how many Items they have, and those that this version does not have but Items of.
+    /// List all connectors with how many Items they have, also those of Items that this version does not have.
     List {
         #[command(flatten)]
         output: Output,
@@ -225,7 +225,7 @@ enum ConnectorCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Take the notice back, until the last day.
+    /// Take the notice back, as long as the Items are there.
     Keep {
         /// The connector's id.
         id: i32,

@@ -5,7 +5,7 @@
 //! Normativa RFB 2.229/2024).
 
 /// Characters of a CNPJ, without punctuation.
-const CNPJ: usize = 14;
+pub const CNPJ: usize = 14;
 /// The highest weights are 9 in a CNPJ, 11 in a CPF: so many there are.
 pub const CNPJ_WEIGHTS: usize = 8;
 /// The same of a CPF.
@@ -21,13 +21,17 @@ pub fn check_digit(digits: &[u32], weights: usize) -> u32 {
     }
 }
 
-/// A CNPJ without its punctuation, in capitals; `None` when it is none.
-pub fn cnpj(text: &str) -> Option<String> {
-    let bare: String = text
-        .chars()
+/// A tax number without its punctuation, in capitals.
+pub fn bare(text: &str) -> String {
+    text.chars()
         .filter(|c| !matches!(c, '.' | '/' | '-' | ' '))
         .map(|c| c.to_ascii_uppercase())
-        .collect();
+        .collect()
+}
+
+/// A CNPJ without its punctuation, in capitals; `None` when it is none.
+pub fn cnpj(text: &str) -> Option<String> {
+    let bare = bare(text);
     let value = |byte: u8| match byte {
         b'0'..=b'9' | b'A'..=b'Z' => Some(u32::from(byte - b'0')),
         _ => None,

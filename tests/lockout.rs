@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use entity::kind::ExecutionStatus;
+use entity::kind::{ExecutionStatus, Product};
 use ponte::{auth::application::Interval, connector::Registry, db::Engine, item, sync};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -335,5 +335,40 @@ async fn each_failure_leaves_its_item_as_the_table_says() {
             test.updated(id, &[("user", code.as_str())]).await;
             assert_eq!(test.item(id).await["status"], "UPDATED", "{code}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_accepted_ends_a_row_of_refused_ones_however_its_run_ends() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (test, bank) = counting(engine, "50").await;
+        let refused =
+            || bank.lock().expect("a bank").refuses = Some(ExecutionStatus::InvalidCredentials);
+        let in_a_row = async |id: Uuid| {
+            let document =
+                "query($id: ID!) { item(id: $id) { status consecutiveFailedLoginAttempts } }";
+            let data = test.data(document, json!({ "id": id })).await;
+            (
+                data["item"]["status"].clone(),
+                data["item"]["consecutiveFailedLoginAttempts"].clone(),
+            )
+        };
+        refused();
+        let id = test.connect("7000", &USER).await;
+        test.settle().await;
+        assert_eq!(in_a_row(id).await, (json!("LOGIN_ERROR"), json!(1)));
+        {
+            let mut bank = bank.lock().expect("a bank");
+            (bank.refuses, bank.failing) = (None, Some(Product::Accounts));
+        }
+        test.updated(id, &[("user", "y")]).await;
+        assert_eq!(in_a_row(id).await, (json!("OUTDATED"), json!(0)));
+        refused();
+        test.updated(id, &[]).await;
+        assert_eq!(
+            in_a_row(id).await,
+            (json!("LOGIN_ERROR"), json!(1)),
+            "the first of another row"
+        );
     }
 }

@@ -66,6 +66,14 @@ impl Merging {
             .collect()
     }
 
+    /// How fresh its account is, and a movement of it.
+    async fn freshness(&self) -> Vec<Value> {
+        let document = "query($id: ID!) { item(id: $id) { accounts { nodes { asOf stale transactions(first: 1) { nodes { asOf stale } } } } } }";
+        let data = self.test.data(document, json!({ "id": self.item })).await;
+        let account = &data["item"]["accounts"]["nodes"][0];
+        vec![account.clone(), account["transactions"]["nodes"][0].clone()]
+    }
+
     async fn warnings(&self) -> Value {
         let item = self.test.item(self.item).await;
         let detail = item["statusDetail"].as_array().cloned().unwrap_or_default();
@@ -234,9 +242,21 @@ async fn a_mass_deletion_is_believed_only_when_the_next_run_says_the_same() {
             .collect();
         let it = Merging::over(engine, rows.clone()).await;
         it.bank(|bank| bank.rows.truncate(10));
+        let fresh = it.freshness().await;
+        assert_eq!(fresh[0]["stale"], false);
+        it.test.advance(Duration::from_mins(1));
         assert_eq!(it.run().await, Vec::<String>::new());
         assert_eq!(it.rows().await.len(), 40);
         assert_eq!(it.warnings().await[0]["code"], "SUSPECT_DELETION");
+        // Nothing of the account was confirmed, its balance neither.
+        let doubted = it.freshness().await;
+        assert_eq!(doubted.len(), 2, "the account and a movement of it");
+        for (before, now) in fresh.iter().zip(&doubted) {
+            assert_eq!(
+                (&now["stale"], &now["asOf"]),
+                (&json!(true), &before["asOf"])
+            );
+        }
 
         // Another story is not the same.
         it.bank(|bank| bank.rows.truncate(9));
@@ -251,6 +271,13 @@ async fn a_mass_deletion_is_believed_only_when_the_next_run_says_the_same() {
         assert_eq!(it.run().await, Vec::<String>::new());
         assert_eq!(it.run().await, ["transactions/deleted"]);
         assert_eq!(it.rows().await.len(), 10);
+        let believed = it.freshness().await;
+        assert!(
+            believed
+                .iter()
+                .all(|one| one["stale"] == false && one["asOf"] != fresh[0]["asOf"]),
+            "{believed:?}"
+        );
         assert_eq!(it.warnings().await, json!([]));
     }
 }

@@ -11,7 +11,7 @@ use ponte::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{TestApp, code_of, on_both_engines, scripted::scripted};
+use crate::support::{TestApp, code_of, id_at, on_both_engines, scripted::scripted};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -60,12 +60,15 @@ async fn items_of_a_connector_that_ends_are_deleted_thirty_days_after_its_notice
         // Made-up banks' Items would otherwise go because nobody touches them.
         let (one, two) = (test.connect("2", &PASSWORD).await, test.connect("2", &PASSWORD).await);
         let other = test.connect("0", &PASSWORD).await;
+        let once = "mutation { createItem(input: { connectorId: \"2\", idempotencyKey: \"once\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }";
+        let made = test.data(once, json!({})).await;
+        let third = id_at(&made, "/createItem/item/id");
         test.settle().await;
         assert_eq!(retires_at(&test).await, Value::Null);
 
         let listed = retirement::retire(&test.app, 2).await.expect("a notice");
         let end = "2026-04-15T12:00:00.000Z";
-        assert_eq!((listed.items, listed.retires_at.as_deref()), (2, Some(end)));
+        assert_eq!((listed.items, listed.retires_at.as_deref()), (3, Some(end)));
         assert_eq!(retires_at(&test).await, end);
         assert_eq!(told(&test).await, [json!([2, { "status": "ONLINE", "retiresAt": end }])]);
         let again = retirement::retire(&test.app, 2).await.expect("it stands");
@@ -74,8 +77,12 @@ async fn items_of_a_connector_that_ends_are_deleted_thirty_days_after_its_notice
 
         let create = "mutation { createItem(input: { connectorId: \"2\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }";
         assert_eq!(test.code(create, json!({})).await, "CONNECTOR_RETIRED");
+        // The answer to a call of before still comes.
+        assert_eq!(test.data(once, json!({})).await, made);
+        let log = test.data("{ auditLog(first: 1) { nodes { action actor detail } } }", json!({})).await;
+        assert_eq!(log["auditLog"]["nodes"][0], json!({ "action": "CONNECTOR_RETIRED", "actor": "OPERATOR", "detail": { "connectorId": 2 } }));
         test.advance(29 * DAY);
-        for item in [one, two, other] {
+        for item in [one, two, third, other] {
             test.updated(item, &[]).await;
         }
         keep_up(&test).await;
@@ -83,11 +90,15 @@ async fn items_of_a_connector_that_ends_are_deleted_thirty_days_after_its_notice
 
         test.advance(DAY);
         keep_up(&test).await;
-        assert!(!there(&test, one).await && !there(&test, two).await);
+        for item in [one, two, third] {
+            assert!(!there(&test, item).await);
+        }
         assert!(there(&test, other).await, "another connector's stays");
         for item in [one, two] {
             assert_eq!(test.events(item).await.last().map(String::as_str), Some("item/deleted"));
         }
+        let late = retirement::keep(&test.app, 2).await;
+        assert_eq!(late.map_err(|error| error.code()).err(), Some("INVALID_INPUT"));
         assert_eq!(retirement::retire(&test.app, 4711).await.map_err(|error| error.code()).err(), Some("NOT_FOUND"));
     })
     .await;

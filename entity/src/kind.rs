@@ -550,6 +550,10 @@ vocabulary! {
         ItemAutoSyncDisabled,
         /// The failed logins of an Item were forgotten.
         ItemUnlocked,
+        /// Notice was given of a connector's end.
+        ConnectorRetired,
+        /// That notice was taken back.
+        ConnectorKept,
         /// An Item was deleted.
         ItemDeleted,
         /// An institution was asked for a balance.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Category, find, records};
-use crate::{connector::MerchantRecord, tax_number};
+use crate::{
+    connector::MerchantRecord,
+    tax_number::{self, CNPJ},
+};
 
 /// A merchant that is known by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ static DIRECTORY: LazyLock<Vec<Merchant>> = LazyLock::new(|| {
     rows.collect()
 });
 
-/// By the digits that the branches of a company share.
+/// By the characters that the branches of a company share.
 static BY_COMPANY: LazyLock<HashMap<&str, &Merchant>> = LazyLock::new(|| {
     let known = DIRECTORY.iter();
     known
@@ -48,10 +51,8 @@ static BY_COMPANY: LazyLock<HashMap<&str, &Merchant>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Digits of a CNPJ that all branches of a company share.
+/// Characters of a CNPJ that all branches of a company share.
 const COMPANY: usize = 8;
-/// Digits of a CNPJ.
-const CNPJ: usize = 14;
 
 /// All that are known.
 pub fn all() -> &'static [Merchant] {
@@ -60,8 +61,8 @@ pub fn all() -> &'static [Merchant] {
 
 /// The merchant with a tax number, or with another branch's.
 pub fn by_cnpj(number: &str) -> Option<&'static Merchant> {
-    let digits = digits(number);
-    let company = digits.get(..COMPANY).filter(|_| digits.len() == CNPJ)?;
+    let bare = tax_number::bare(number);
+    let company = bare.get(..COMPANY).filter(|_| bare.len() == CNPJ)?;
     BY_COMPANY.get(company).copied()
 }
 

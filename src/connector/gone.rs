@@ -70,6 +70,6 @@ impl Connector for Gone {
 fn failure() -> Failure {
     Failure::new(
         ExecutionStatus::UnexpectedError,
-        "this server does not have the connector any more",
+        "this server does not have the connector",
     )
 }

@@ -81,7 +81,7 @@ impl Mutation {
         Ok(issued.into())
     }
 
-    /// Connects a user's account and starts the first run. Does not wait for the institution: a refused login shows on the Item. Fails with CONNECTOR_VALIDATION_ERROR when the parameters do not fit the connector's form, NOT_FOUND for an unknown connector, ITEM_USER_ALREADY_EXISTS when duplicates are to be avoided, IDEMPOTENCY_KEY_REUSED when a key comes with another input.
+    /// Connects a user's account and starts the first run. Does not wait for the institution: a refused login shows on the Item. Fails with CONNECTOR_VALIDATION_ERROR when the parameters do not fit the connector's form, NOT_FOUND for an unknown connector, ITEM_USER_ALREADY_EXISTS when duplicates are to be avoided, CONNECTOR_OFFLINE and CONNECTOR_RETIRED when the connector takes no new Items, IDEMPOTENCY_KEY_REUSED when a key comes with another input.
     async fn create_item(
         &self,
         ctx: &Context<'_>,

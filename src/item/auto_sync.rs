@@ -225,7 +225,7 @@ fn unable(form: &Descriptor, item: &item::Model) -> Option<&'static str> {
     match form.source {
         SourceKind::Institution => {}
         SourceKind::File => return Some("a file has nothing new to say; upload another one"),
-        SourceKind::Gone => return Some("this server does not have the connector any more"),
+        SourceKind::Gone => return Some("this server does not have the connector"),
     }
     let asks = form.has_mfa || form.credentials.iter().any(|field| field.mfa);
     if asks && !form.trusts_device {
@@ -292,8 +292,12 @@ pub(super) fn ended(
 }
 
 /// When the next automatic run of an Item may start: its time and some jitter, so that Items that are due at the same
-/// second are not started at once. What is overdue is spread from now on.
+/// second are not started at once. What is overdue is spread from now on. A node that does not have the connector leaves the
+/// time as it is: it may only be older than the others.
 pub fn due(app: &App, item: &item::Model, now: Timestamp) -> Option<Timestamp> {
+    if app.connectors.find(item.connector_id).is_none() {
+        return item.auto_sync_due_at;
+    }
     let standing = of(app, item, now);
     let (next, window) = window(&standing)?;
     let keeps = item
@@ -302,10 +306,8 @@ pub fn due(app: &App, item: &item::Model, now: Timestamp) -> Option<Timestamp> {
     Some(keeps.unwrap_or_else(|| next.max(now).plus(jitter(&app.rng, window))))
 }
 
-/// The time that an Item is to be given instead of the one it has, if that is another. Of a connector that this node does
-/// not have it may only be too old.
+/// The time that an Item is to be given instead of the one it has, if that is another.
 pub fn rescheduled(app: &App, item: &item::Model, now: Timestamp) -> Option<Due> {
-    app.connectors.find(item.connector_id)?;
     let at = due(app, item, now);
     (at != item.auto_sync_due_at).then_some(Due {
         id: item.id,

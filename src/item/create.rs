@@ -72,7 +72,6 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
     input::check_redirect_uri(new.oauth_redirect_uri.as_deref())?;
     let connector = connector_named(app, &new.connector_id)?;
     let form = connector.descriptor();
-    retirement::admit(app, form.id)?;
     let products = input::products(form, new.products.clone())?;
     let key = new.idempotency_key.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.chars().count() > 256 || key.contains('\0')) {
@@ -122,6 +121,7 @@ async fn create_in_task(app: &App, principal: &Principal, new: NewItem) -> Resul
         let user = new.client_user_id.as_deref();
         refuse_duplicates(&txn, principal, form.id, &digest, user).await?;
     }
+    retirement::admit(&txn, form.id).await?;
     health::admit(&txn, app, principal.application, form).await?;
     let mut item = fresh(app, principal, form.id, id, new.client_user_id, &products);
     item.webhook_url = new.webhook_url;

@@ -31,7 +31,8 @@ pub fn of(app: &App, item: &item::Model, product: Product) -> Freshness {
     let as_of = field("lastUpdatedAt")
         .and_then(Value::as_i64)
         .map(Timestamp);
-    let updated = field("isUpdated").and_then(Value::as_bool) == Some(true);
+    let is = |name: &str| field(name).and_then(Value::as_bool) == Some(true);
+    let updated = is("isUpdated") && !is("incomplete");
     let now = app.clock.now();
     let lasts = Some(auto_sync::of(app, item, now))
         .filter(|standing| !matches!(standing.state, State::Disabled | State::NotAvailable))

@@ -22,6 +22,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::retirement;
 use crate::{
     app::App,
     audit::Entry,
@@ -338,7 +339,7 @@ async fn judge_one(
     }
     let changed = row.status != before;
     if changed {
-        let retires_at = app.retirements.ends_at(connector);
+        let retires_at = retirement::ends_at(txn, connector).await?;
         tell_each(txn, app, connector, retires_at, |_| Some(row.status)).await?;
         tracing::warn!(connector.id = connector, status = %row.status, "the health of a connector changed");
     }
@@ -374,16 +375,17 @@ fn judge(sums: Sums, applications: usize, alone: bool) -> ConnectorStatus {
     }
 }
 
-/// Tells every application that has an Item at a connector how that stands, and when it ends if it does.
+/// Tells every application that has an Item at a connector how that stands, and when it ends if it does. Answers those
+/// applications.
 pub(super) async fn tell_all(
     txn: &DatabaseTransaction,
     app: &App,
     connector: i32,
     retires_at: Option<Timestamp>,
-) -> Result<()> {
+) -> Result<BTreeSet<Uuid>> {
     let form = app.connectors.stored(connector);
-    let status = |application| status(app, form.descriptor(), application);
-    tell_each(txn, app, connector, retires_at, status).await
+    let shown = |application| status(app, form.descriptor(), application);
+    tell_each(txn, app, connector, retires_at, shown).await
 }
 
 /// How well a connector works for an application; `None` while nobody knows.
@@ -401,7 +403,7 @@ async fn tell_each(
     connector: i32,
     retires_at: Option<Timestamp>,
     status: impl Fn(Uuid) -> Option<ConnectorStatus>,
-) -> Result<()> {
+) -> Result<BTreeSet<Uuid>> {
     let mut told = BTreeSet::new();
     for application in app.applications.ids() {
         let has_one = item::Entity::owned_by(application)
@@ -416,11 +418,11 @@ async fn tell_each(
             told.insert(application);
         }
     }
-    for application in told {
-        let status = status(application);
-        tell(txn, app, application, connector, status, retires_at).await?;
+    for application in &told {
+        let status = status(*application);
+        tell(txn, app, *application, connector, status, retires_at).await?;
     }
-    Ok(())
+    Ok(told)
 }
 
 async fn tell(
@@ -496,7 +498,7 @@ async fn switch_in_task(
             )
             .exec_without_returning(&txn)
             .await?;
-        let retires_at = app.retirements.ends_at(connector);
+        let retires_at = retirement::ends_at(&txn, connector).await?;
         tell(&txn, app, owner, connector, Some(status), retires_at).await?;
     }
     Entry::of(principal, AuditAction::SandboxChanged)

@@ -90,7 +90,7 @@ pub(super) fn judge(
         }
         SourceKind::Gone => {
             return Err(Error::ConnectorRetired(
-                "this server does not have the connector any more",
+                "this server does not have the connector; ask its operator",
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! Connectors that come to an end: announced 30 days ahead, then their Items are deleted.
 //!
-//! The operator gives notice and may take it back until the last day. Meanwhile new Items are refused, those that exist go
+//! The operator gives notice and may take it back until then. Meanwhile new Items are refused, those that exist go
 //! on, `Connector.retiresAt` and an event say what is coming. Nothing is ever announced by itself: a node that does not
 //! know a connector may only be older than the others. Until somebody decides, Items of such a connector are shown and
 //! do not run.
@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
-use entity::{connector_notice, item};
+use entity::{connector_notice, item, kind::AuditAction};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
-    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::OnConflict,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseTransaction,
+    EntityTrait as _, IntoActiveModel as _, ModelTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, sea_query::OnConflict,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{Held, health, remove};
 use crate::{
     app::App,
-    audit::Actor,
+    audit::{Actor, Entry},
     clock::Timestamp,
     db::{self, Db},
     error::{Error, Result},
@@ -58,6 +58,22 @@ impl Notices {
         let ended = known.iter().filter(|(_, ends)| **ends <= now);
         ended.map(|(connector, _)| *connector).collect()
     }
+
+    fn given(&self) -> Vec<i32> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys().copied().collect()
+    }
+}
+
+/// When the Items of a connector are deleted, as stored.
+pub(super) async fn ends_at(
+    connection: &impl ConnectionTrait,
+    connector: i32,
+) -> Result<Option<Timestamp>> {
+    let notice = connector_notice::Entity::find_by_id(connector)
+        .one(connection)
+        .await?;
+    Ok(notice.as_ref().map(end))
 }
 
 fn end(notice: &connector_notice::Model) -> Timestamp {
@@ -78,14 +94,17 @@ pub struct Listed {
     pub retires_at: Option<String>,
 }
 
-/// All connectors of this version, and those that there still are Items of.
+/// All connectors of this version, those that there still are Items of, and those that notice was given of.
 pub async fn list(app: &App) -> Result<Vec<Listed>> {
     let counts = db::item::by_connector(&app.db).await?;
     let known = app
         .connectors
         .list()
         .map(|connector| connector.descriptor().id);
-    let ids: BTreeSet<i32> = known.chain(counts.keys().copied()).collect();
+    let ids: BTreeSet<i32> = known
+        .chain(counts.keys().copied())
+        .chain(app.retirements.given())
+        .collect();
     let items = |id| counts.get(&id).copied().unwrap_or_default();
     Ok(ids
         .into_iter()
@@ -124,29 +143,57 @@ pub async fn retire(app: &App, connector: i32) -> Result<Listed> {
         .exec_without_returning(&txn)
         .await?;
     if given > 0 {
-        health::tell_all(&txn, app, connector, Some(end(&notice))).await?;
+        tell(&txn, app, connector, Some(end(&notice))).await?;
     }
     txn.commit().await?;
     app.retirements.refresh(&app.db).await?;
     Ok(listed(app, connector, items))
 }
 
-/// Takes a notice back, and tells so.
+/// Takes a notice back, and tells so. Refused once the connector has come to its end: its Items are going.
 pub async fn keep(app: &App, connector: i32) -> Result<Listed> {
     let txn = app.db.begin().await?;
-    let taken = connector_notice::Entity::delete_by_id(connector)
-        .exec(&txn)
-        .await?;
-    if taken.rows_affected == 0 {
-        return Err(Error::NotFound {
+    let notice = connector_notice::Entity::find_by_id(connector)
+        .lock_exclusive()
+        .one(&txn)
+        .await?
+        .ok_or(Error::NotFound {
             what: "notice of that connector's retirement",
-        });
+        })?;
+    if end(&notice) <= app.clock.now() {
+        return Err(Error::invalid(
+            "id",
+            "that connector has come to its end, and its items are being deleted",
+        ));
     }
-    health::tell_all(&txn, app, connector, None).await?;
+    notice.delete(&txn).await?;
+    tell(&txn, app, connector, None).await?;
     let items = items_of(&txn, connector).await?;
     txn.commit().await?;
     app.retirements.refresh(&app.db).await?;
     Ok(listed(app, connector, items))
+}
+
+/// Tells every application that has an Item there, and notes it in their audit logs.
+async fn tell(
+    txn: &DatabaseTransaction,
+    app: &App,
+    connector: i32,
+    retires_at: Option<Timestamp>,
+) -> Result<()> {
+    let told = health::tell_all(txn, app, connector, retires_at).await?;
+    let action = match retires_at {
+        Some(_) => AuditAction::ConnectorRetired,
+        None => AuditAction::ConnectorKept,
+    };
+    for application in told {
+        Entry::new(application, action, Actor::operator())
+            .with("connectorId", connector)
+            .append(txn, &app.clock, &app.rng)
+            .await?;
+    }
+    tracing::warn!(connector.id = connector, %action, "a connector's retirement was decided");
+    Ok(())
 }
 
 async fn items_of(txn: &DatabaseTransaction, connector: i32) -> Result<u64> {
@@ -158,8 +205,8 @@ async fn items_of(txn: &DatabaseTransaction, connector: i32) -> Result<u64> {
 }
 
 /// Fails with CONNECTOR_RETIRED when a connector takes no new Items.
-pub(super) fn admit(app: &App, connector: i32) -> Result<()> {
-    match app.retirements.ends_at(connector) {
+pub(super) async fn admit(txn: &DatabaseTransaction, connector: i32) -> Result<()> {
+    match ends_at(txn, connector).await? {
         Some(_) => Err(Error::ConnectorRetired(
             "the connector is being retired and takes no new items",
         )),
@@ -167,29 +214,30 @@ pub(super) fn admit(app: &App, connector: i32) -> Result<()> {
     }
 }
 
-/// Deletes some Items of connectors that have come to their end, and says how many.
+/// Deletes some Items of connectors that have come to their end, and says how many. One that cannot be deleted holds up no
+/// other.
 pub(super) async fn run_once(app: &App) -> Result<usize> {
-    let ended = app.retirements.ended(app.clock.now());
-    if ended.is_empty() {
-        return Ok(0);
-    }
-    let left: Vec<(Uuid, i32)> = item::Entity::find()
-        .filter(item::Column::ConnectorId.is_in(ended))
-        .filter(item::Column::DeletedAt.is_null())
-        .order_by_asc(item::Column::Id)
-        .limit(BATCH)
-        .select_only()
-        .column(item::Column::Id)
-        .column(item::Column::ConnectorId)
-        .into_tuple()
-        .all(app.db.read())
-        .await?;
     let mut deleted = 0;
-    for (id, connector) in &left {
-        let (owner, id, connector) = (app.clone(), *id, *connector);
-        // Its way into the task moves it a few times.
-        let work = Box::pin(async move { delete(&owner, id, connector).await });
-        deleted += usize::from(app.unit(work).await?);
+    for connector in app.retirements.ended(app.clock.now()) {
+        let left: Vec<Uuid> = item::Entity::find()
+            .filter(item::Column::ConnectorId.eq(connector))
+            .filter(item::Column::DeletedAt.is_null())
+            .order_by_asc(item::Column::Id)
+            .limit(BATCH)
+            .select_only()
+            .column(item::Column::Id)
+            .into_tuple()
+            .all(app.db.read())
+            .await?;
+        for id in left {
+            let owner = app.clone();
+            // Its way into the task moves it a few times.
+            let work = Box::pin(async move { delete(&owner, id, connector).await });
+            match app.unit(work).await {
+                Ok(done) => deleted += usize::from(done),
+                Err(error) => error.log("deletion of a retired connector's item"),
+            }
+        }
     }
     if deleted > 0 {
         app.wakes.relay.notify();
@@ -202,6 +250,7 @@ pub(super) async fn run_once(app: &App) -> Result<usize> {
 async fn delete(app: &App, id: Uuid, connector: i32) -> Result<bool> {
     let txn = app.db.begin().await?;
     let notice = connector_notice::Entity::find_by_id(connector)
+        .lock_shared()
         .one(&txn)
         .await?;
     if notice.is_none_or(|notice| end(&notice) > app.clock.now()) {

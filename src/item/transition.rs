@@ -80,6 +80,8 @@ pub(super) fn advance(
     execution.status = after;
     if matches!(signal, Signal::Collecting(_)) {
         execution.logged_in_at.get_or_insert(now);
+        // However the run ends: what is refused later is not in a row with what was refused before.
+        item.failed_logins = 0;
     }
     if signal == Signal::MergeStarted {
         execution.merging_at = Some(now);

@@ -1,8 +1,8 @@
 //! Upkeep: what time alone does to Items and their runs.
 //!
-//! Schedules that a new interval has overtaken, consents that end, sandbox Items that nobody touches, those of connectors that come to an end, runs that are older
-//! than they are kept, keys for parameters that open nothing any more, quotas of months gone by. Every step is a short
-//! transaction and can be repeated; several nodes at once are harmless.
+//! Schedules that a new interval has overtaken, consents that end, sandbox Items that nobody touches, Items of connectors
+//! that have come to their end, runs that are older than they are kept, keys for parameters that open nothing any more,
+//! quotas of months gone by. Every step is a short transaction and can be repeated; several nodes at once are harmless.
 
 use std::time::Duration;
 
@@ -84,7 +84,10 @@ impl Upkeep {
             let (owner, id) = (app.clone(), *id);
             // Its way into the task moves it a few times.
             let work = Box::pin(async move { delete_untouched(&owner, id, since).await });
-            app.unit(work).await?;
+            // One that cannot be deleted holds up no other; the next round comes to it again.
+            if let Err(error) = app.unit(work).await {
+                error.log("deletion of an idle item");
+            }
         }
         if !idle.is_empty() {
             app.wakes.relay.notify();

@@ -211,9 +211,16 @@ pub struct MergedAccount {
     pub counts: Vec<(Product, Counts)>,
     /// Why it was left as it was, if so.
     pub warning: Option<Warning>,
+    /// The products of which something was left as it was, then. A version before this one did not name them.
+    #[serde(default = "movements", skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Product>,
     /// What has changed about it and no event of its merge has told: the run's end does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+}
+
+fn movements() -> Vec<Product> {
+    vec![Product::Transactions]
 }
 
 /// The accounts that a run has merged.
@@ -251,7 +258,7 @@ pub async fn finish(
     mut execution: execution::Model,
     what: transition::Move,
     notes: Notes,
-    merge_warnings: Vec<(Product, Warning)>,
+    withheld: Vec<(Product, Warning)>,
 ) -> Result<execution::Model> {
     let revoked = matches!(&what, transition::Move::Fail(failure)
         if failure.code == ExecutionStatus::UserAuthorizationRevoked);
@@ -290,7 +297,7 @@ pub async fn finish(
             item.status_detail = status_detail(
                 &item,
                 &steps(&execution)?,
-                &merge_warnings,
+                &withheld,
                 merged,
                 app.clock.now(),
             );
@@ -352,6 +359,7 @@ fn count_holder(execution: &mut execution::Model, told: Option<&Told>) -> Result
             product: Some(Product::Identity),
             counts: vec![(Product::Identity, Counts::of_one(told))],
             warning: None,
+            withheld: Vec::new(),
             told: None,
         });
         execution.merged = json!(all);
@@ -359,12 +367,13 @@ fn count_holder(execution: &mut execution::Model, told: Option<&Told>) -> Result
     Ok(())
 }
 
-/// Per requested product: whether it was updated, when last, and what the client should know. Of others, when they were
-/// last updated: what has been collected of them is still there.
+/// Per requested product: whether it was updated, when last, and what the client should know. What was withheld of one,
+/// because it is not believed yet, leaves it as old as it was. Of others, when they were last updated: what has been
+/// collected of them is still there.
 fn status_detail(
     item: &item::Model,
     steps: &[Step],
-    merge_warnings: &[(Product, Warning)],
+    withheld: &[(Product, Warning)],
     merged: bool,
     now: Timestamp,
 ) -> Value {
@@ -389,7 +398,11 @@ fn status_detail(
                 || before("isUpdated") == Some(true.into()),
                 |step| step.failure.is_none(),
             );
-        let last = if updated && step.is_some() {
+        let doubted = withheld.iter().filter(|(of, _)| *of == product);
+        let doubts: Vec<Warning> = doubted.map(|(_, warning)| warning.clone()).collect();
+        let incomplete =
+            !doubts.is_empty() || (step.is_none() && before("incomplete") == Some(true.into()));
+        let last = if updated && step.is_some() && !incomplete {
             json!(now)
         } else {
             before("lastUpdatedAt").unwrap_or(Value::Null)
@@ -403,17 +416,13 @@ fn status_detail(
                     provider_message: failure.provider_message.clone(),
                 }),
         );
-        warnings.extend(
-            merge_warnings
-                .iter()
-                .filter(|(of, _)| *of == product)
-                .map(|(_, warning)| warning.clone()),
-        );
+        warnings.extend(doubts);
         detail.insert(
             product.as_str().to_owned(),
             json!({
                 "isUpdated": updated,
                 "lastUpdatedAt": last,
+                "incomplete": incomplete,
                 "warnings": warnings,
             }),
         );

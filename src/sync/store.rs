@@ -64,17 +64,17 @@ pub async fn merge(
         app.wakes.relay.notify();
     }
     execution = whole::merge(app, lease, execution).await?;
-    let warnings = record::merged(&execution)?
+    let withheld = record::merged(&execution)?
         .into_iter()
-        .filter_map(|one| one.warning)
-        .map(|warning| (Product::Transactions, warning))
+        .filter_map(|one| Some((one.withheld, one.warning?)))
+        .flat_map(|(of, warning)| of.into_iter().map(move |of| (of, warning.clone())))
         .collect();
     let signal = if steps.iter().any(|step| step.failure.is_some()) {
         Signal::FinishedPartially
     } else {
         Signal::Finished
     };
-    record::finish(app, execution, signal.into(), Notes::default(), warnings).await?;
+    record::finish(app, execution, signal.into(), Notes::default(), withheld).await?;
     Ok(())
 }
 
@@ -92,6 +92,20 @@ struct OfRun {
     in_full: bool,
     /// Whether their statements have been collected.
     statements: bool,
+}
+
+impl OfRun {
+    /// The collected products that an account has a part in.
+    fn of_an_account(&self, kind: AccountType) -> Vec<Product> {
+        let products = [
+            (account::product(kind), true),
+            (Product::Transactions, self.transactions),
+            (Product::PaymentData, self.payments),
+            (Product::AccountStatements, self.statements),
+        ];
+        let collected = products.into_iter().filter(|(_, collected)| *collected);
+        collected.map(|(product, _)| product).collect()
+    }
 }
 
 async fn merge_account(
@@ -130,6 +144,7 @@ async fn merge_account(
             product: None,
             counts: vec![(account::product(row.kind), of_account)],
             warning: None,
+            withheld: Vec::new(),
             told,
         };
         match merged {
@@ -155,6 +170,7 @@ async fn merge_account(
                 record::lock(&txn, &execution, app.clock.now()).await?;
                 account::suspect(&txn, row.id, mark).await?;
                 (note.warning, note.told) = (Some(warning), None);
+                note.withheld = of_run.of_an_account(row.kind);
                 note.counts = vec![(account::product(row.kind), Counts::of_one(None))];
                 record::note_merged(&txn, &app, &mut execution, note).await?;
                 txn.commit().await?;

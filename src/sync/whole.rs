@@ -136,6 +136,7 @@ fn note(product: Product, parent: String, counts: Counts) -> MergedAccount {
         product: Some(product),
         counts: vec![(product, counts)],
         warning: None,
+        withheld: Vec::new(),
         told: None,
     }
 }

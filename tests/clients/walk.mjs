@@ -153,8 +153,10 @@ function seen({ item, asked }, events) {
   };
 }
 
+const CODES = { 123456: "", "": ", a code that is asked for", 654321: ", a wrong code" };
+
 async function persona(connector, user, expected, answers, password = "password-ok", token = "123456") {
-  const name = `connector ${connector.id}, ${user}${password === "password-ok" ? "" : ", a wrong password"}${token === "123456" ? "" : ", a wrong code"}`;
+  const name = `connector ${connector.id}, ${user}${password === "password-ok" ? "" : ", a wrong password"}${CODES[token]}`;
   const walked = await walk(connector, { user, password, token }, answers);
   const asked = answers.map(([field, type]) => [field, type]);
   const succeeded = expected.status === "UPDATED";
@@ -260,19 +262,23 @@ const steps = [];
 for (const connector of connectors.nodes) {
   if (!connector.credentials.some((field) => field.name === "password")) continue;
   const inForm = connector.credentials.find((field) => field.name === "token");
-  const answers = connector.hasMfa && !inForm ? code : [];
-  for (const [user, expected] of Object.entries(PERSONAS)) steps.push(() => persona(connector, user, expected, answers));
+  const ways = [["123456", connector.hasMfa && !inForm ? code : []]];
+  // What is left out of the form is asked for.
+  if (inForm?.optional) ways.push(["", code]);
+  const wrong = refused("INVALID_CREDENTIALS_MFA");
+  for (const [token, answers] of ways) {
+    const as = (user, expected, given) => steps.push(() => persona(connector, user, expected, given, "password-ok", token));
+    for (const [user, expected] of Object.entries(PERSONAS)) as(user, expected, answers);
+    if (answers.length) as("user-ok", wrong, [["token", "TEXT", "654321"]]);
+    for (const [user, asked] of Object.entries(ASKED)) {
+      as(user, connector.hasMfa ? ok() : UNKNOWN["user-unknown"], answers.length ? asked : []);
+    }
+  }
   for (const [user, expected] of Object.entries(UNKNOWN)) steps.push(() => persona(connector, user, expected, []));
   steps.push(() => persona(connector, "user-ok", UNKNOWN["user-unknown"], [], "wrong"));
   // The one code that works is good for one run, so a connector that wants it with the form has no second one.
   if (!inForm || inForm.optional) steps.push(() => delayed(connector, connector.hasMfa ? code : []));
-  const wrong = refused("INVALID_CREDENTIALS_MFA");
-  if (answers.length) steps.push(() => persona(connector, "user-ok", wrong, [["token", "TEXT", "654321"]]));
   if (inForm) steps.push(() => persona(connector, "user-ok", wrong, [], "password-ok", "654321"));
-  for (const [user, asked] of Object.entries(ASKED)) {
-    const expected = answers.length ? ok() : connector.hasMfa ? ok() : UNKNOWN["user-unknown"];
-    steps.push(() => persona(connector, user, expected, answers.length ? asked : []));
-  }
 }
 // The second holder of a joint account; the code with the form or asked for.
 for (const [token, asked] of [["123456", []], ["", code]]) {

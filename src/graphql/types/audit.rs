@@ -192,7 +192,11 @@ pub enum AuditAction {
     ItemAutoSyncDisabled,
     /// The operator forgot an Item's failed logins.
     ItemUnlocked,
-    /// An Item was deleted, by `deleteItem` or with its client user.
+    /// The operator gave notice that a connector ends, at which you have Items.
+    ConnectorRetired,
+    /// The operator took that notice back.
+    ConnectorKept,
+    /// An Item was deleted: by `deleteItem`, with its client user, or because its time or its connector had come to the end.
     ItemDeleted,
     /// An institution was asked for a live balance: `fetchAccountBalance`.
     BalanceFetched,

@@ -14,6 +14,7 @@ use super::{
     account::Account,
     document::{document, words},
     transaction::{self, TransactionConnection, TransactionFilter},
+    transaction_order::TransactionOrder,
 };
 use crate::{db::row::Row as _, error::Error, product::list::Parent};
 
@@ -60,9 +61,10 @@ document!(
             #[graphql(desc = "So many from the end of the list. Excludes `first`.")] last: Option<i32>,
             #[graphql(desc = "Only rows before this cursor.")] before: Option<String>,
             #[graphql(desc = "Only these transactions.")] filter: Option<TransactionFilter>,
+            #[graphql(desc = "In which order. DATE_DESC when left out.")] order_by: Option<TransactionOrder>,
         ) -> Result<TransactionConnection> {
             let arguments = Arguments { first, after, last, before };
-            transaction::list(ctx, Parent::Bill, self.0.id, arguments, filter, None).await
+            transaction::list(ctx, Parent::Bill, self.0.id, arguments, filter, order_by).await
         }
 
         /// When the institution last confirmed the bills of its Item; null when it never has.

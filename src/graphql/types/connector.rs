@@ -115,7 +115,7 @@ impl Connector {
         self.0.descriptor().has_live_balance
     }
 
-    /// When all Items of it are deleted: 30 days after the operator has given notice of its end, which CONNECTOR_STATUS_UPDATED tells too. From then on new Items are refused with CONNECTOR_RETIRED. Null while it stays.
+    /// When all Items of it are deleted: 30 days after the operator has given notice of its end, which CONNECTOR_STATUS_UPDATED tells too. From the notice on new Items are refused with CONNECTOR_RETIRED; those that exist go on. Null while it stays.
     async fn retires_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
         let end = ctx.app().retirements.ends_at(self.0.descriptor().id);
         end.map(DateTime)

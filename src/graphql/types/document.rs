@@ -81,15 +81,19 @@ pub trait Word: FromStr + Copy + 'static {
     const ALIASES: &'static [(&'static str, Self)];
 }
 
-/// A word of a vocabulary, however it is capitalised.
+/// A word of a vocabulary.
 pub fn word<T: Word>(object: &Value, name: &str) -> Option<T> {
-    let word = text(object, name)?;
+    text(object, name).map(read_word)
+}
+
+/// The word of a vocabulary that a text is, however it is capitalised.
+pub fn read_word<T: Word>(text: &str) -> T {
     let alias = || {
         let mut known = T::ALIASES.iter();
-        known.find(|(alias, _)| alias.eq_ignore_ascii_case(word))
+        known.find(|(alias, _)| alias.eq_ignore_ascii_case(text))
     };
-    let parsed = word.parse().ok().or_else(|| alias().map(|(_, word)| *word));
-    Some(parsed.unwrap_or(T::UNKNOWN))
+    let parsed = text.parse().ok().or_else(|| alias().map(|(_, word)| *word));
+    parsed.unwrap_or(T::UNKNOWN)
 }
 
 /// Declares a vocabulary that institutions may go beyond, with what else they write for its words; UNKNOWN comes by itself.

@@ -322,13 +322,13 @@ words!(
     /// What a rate refers to.
     InvestmentRatePeriodicity {
         /// A day.
-        Daily,
+        Daily = "DIARIO",
         /// A month.
-        Monthly,
+        Monthly = "MENSAL",
         /// Half a year.
-        Semesterly,
+        Semesterly = "SEMESTRAL",
         /// A year.
-        Yearly,
+        Yearly = "ANUAL",
     }
 );
 

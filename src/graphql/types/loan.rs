@@ -187,23 +187,23 @@ words!(
     /// How often an instalment of a loan is due.
     InstallmentPeriodicity {
         /// At no regular times.
-        WithoutRegularPeriodicity,
+        WithoutRegularPeriodicity = "SEM_PERIODICIDADE_REGULAR",
         /// Every week.
-        Weekly,
+        Weekly = "SEMANAL",
         /// Every two weeks.
-        Fortnightly,
+        Fortnightly = "QUINZENAL",
         /// Every month.
-        Monthly,
+        Monthly = "MENSAL",
         /// Every two months.
-        Bimonthly,
+        Bimonthly = "BIMESTRAL",
         /// Every three months.
-        Quarterly,
+        Quarterly = "TRIMESTRAL",
         /// Every six months.
-        Semesterly,
+        Semesterly = "SEMESTRAL",
         /// Every year.
-        Yearly,
+        Yearly = "ANUAL",
         /// At other times: see `installmentPeriodicityAdditionalInfo`.
-        Others,
+        Others = "OUTROS",
     }
 );
 

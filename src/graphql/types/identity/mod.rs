@@ -17,7 +17,7 @@ use super::{
         loader,
         scalar::{Date, DateTime, Decimal, Id},
     },
-    document::{document, words},
+    document::{document, read_word, words},
     item::Item,
 };
 use crate::error::Error;
@@ -94,8 +94,13 @@ document!(
             self.0.document.as_deref()
         }
 
-        /// Kind of `document`, such as `CPF` or `CNPJ`.
-        async fn document_type(&self) -> Option<&str> {
+        /// Kind of `document`.
+        async fn document_type(&self) -> Option<IdentityDocumentType> {
+            self.0.document_type.as_deref().map(read_word)
+        }
+
+        /// `documentType` in the institution's word.
+        async fn document_type_raw(&self) -> Option<&str> {
             self.0.document_type.as_deref()
         }
 
@@ -135,6 +140,16 @@ document!(
         async fn updated_at(&self) -> DateTime {
             DateTime(self.0.updated_at)
         }
+    }
+);
+
+words!(
+    /// Kind of the document that a holder is known by.
+    IdentityDocumentType {
+        /// Tax number of a person.
+        Cpf,
+        /// Tax number of a company.
+        Cnpj,
     }
 );
 
