@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql_parser::types::{BaseType, ObjectType, Type, TypeKind, TypeSystemDefinition};
-use ponte::graphql;
+use ponte::{auth::application::Interval, graphql};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, on_both_engines};
+use crate::support::{
+    TestApp, on_both_engines, operator,
+    receiver::{Answer, Receiver},
+};
 
 /// The object types of the schema, by name.
 type Schema = BTreeMap<String, ObjectType>;
@@ -34,9 +37,16 @@ fn named(ty: &Type) -> &str {
     }
 }
 
-/// What is asked of a type: every field that needs no argument, down to where types come again. `None` for unions.
-fn selection(schema: &Schema, name: &str, path: &mut Vec<String>) -> Option<String> {
+/// What is asked of a type: every field that needs no argument, down to where types come again. `None` for unions. Notes
+/// each nullable field as never seen so far, so that what no answer has reached counts as null.
+fn selection(
+    schema: &Schema,
+    name: &str,
+    path: &mut Vec<String>,
+    seen: &mut BTreeMap<String, bool>,
+) -> Option<String> {
     let object = schema.get(name)?;
+    let owner = name;
     path.push(name.to_owned());
     let mut fields = Vec::new();
     for field in &object.fields {
@@ -56,11 +66,17 @@ fn selection(schema: &Schema, name: &str, path: &mut Vec<String>) -> Option<Stri
             .any(|it| it.node.name.node == "first");
         let first = if first { "(first: 40)" } else { "" };
         if schema.contains_key(of) {
-            if let Some(inner) = selection(schema, of, path) {
-                fields.push(format!("{name}{first} {inner}"));
-            }
+            let Some(inner) = selection(schema, of, path, seen) else {
+                continue;
+            };
+            fields.push(format!("{name}{first} {inner}"));
         } else if !matches!(of, "Node" | "ExportRecord") {
             fields.push(format!("{name}{first}"));
+        } else {
+            continue;
+        }
+        if field.ty.node.nullable {
+            seen.entry(format!("{owner}.{name}")).or_default();
         }
     }
     path.pop();
@@ -115,11 +131,23 @@ const PERSONAS: [(&str, &[(&str, &str)]); 14] = [
 const OK: (&str, &str) = ("password", "password-ok");
 
 async fn ask(test: &TestApp, schema: &Schema, seen: &mut BTreeMap<String, bool>) {
+    // So that there are deliveries; one answer is not what it should be.
+    let receiver = Receiver::start().await;
+    receiver.script([Answer::Echo]);
+    let webhook = "mutation($url: String!) { createWebhook(input: { url: $url, description: \"All\", maxPerSecond: 1000 }) { webhook { id } } }";
+    test.data(webhook, json!({ "url": receiver.url })).await;
+    let application = test.owner.id;
+    let daily = Some(Interval::Hours(24));
+    let changed = operator(&test.app).set_auto_sync(application, daily).await;
+    changed.expect("an interval");
+    let known = test.app.applications.refresh(&test.app.db).await;
+    known.expect("applications");
     for (connector, values) in PERSONAS {
         let parameters = values
             .iter()
             .map(|(name, value)| json!({ "name": name, "value": value }));
-        let input = json!({ "connectorId": connector, "clientUserId": "ana", "parameters": parameters.collect::<Vec<_>>() });
+        let input = json!({ "connectorId": connector, "clientUserId": "ana", "parameters": parameters.collect::<Vec<_>>(),
+            "webhookUrl": receiver.url, "oauthRedirectUri": "https://app.example/back" });
         let document =
             "mutation($input: CreateItemInput!) { createItem(input: $input) { item { id } } }";
         let data = test.data(document, json!({ "input": input })).await;
@@ -136,20 +164,28 @@ async fn ask(test: &TestApp, schema: &Schema, seen: &mut BTreeMap<String, bool>)
                 .any(|it| it.node.name.node == "first");
             let first = if first { "(first: 40)" } else { "" };
             let inner = if schema.contains_key(of) {
-                match selection(schema, of, &mut vec!["Item".to_owned()]) {
+                match selection(schema, of, &mut vec!["Item".to_owned()], seen) {
                     Some(inner) => inner,
                     None => continue,
                 }
             } else {
                 String::new()
             };
-            if name == "transactionSummary" {
-                continue;
+            let ways = if name == "transactionSummary" {
+                vec![
+                    "(groupBy: [ACCOUNT])",
+                    "(groupBy: [CATEGORY, MONTH])",
+                    "(groupBy: [STATUS, TYPE])",
+                ]
+            } else {
+                vec![first]
+            };
+            for way in ways {
+                let document =
+                    format!("query($id: ID!) {{ item(id: $id) {{ {name}{way} {inner} }} }}");
+                let data = test.data(&document, json!({ "id": id })).await;
+                look(schema, "Item", &data["item"], seen);
             }
-            let document =
-                format!("query($id: ID!) {{ item(id: $id) {{ {name}{first} {inner} }} }}");
-            let data = test.data(&document, json!({ "id": id })).await;
-            look(schema, "Item", &data["item"], seen);
         }
     }
 }

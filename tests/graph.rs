@@ -755,3 +755,28 @@ async fn a_bank_with_passwords_says_where_there_is_a_new_one() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_movements_on_a_bill_come_in_the_order_asked_for() {
+    on_both_engines(|test| async move {
+        let item = test.connected().await;
+        let document = "query($id: ID!, $order: TransactionOrder) { item(id: $id) { accounts(type: CREDIT) { nodes { bills { nodes { \
+            transactions(orderBy: $order) { nodes { amount postedOn } } } } } } } }";
+        let mut compared = 0;
+        let bills = async |order: &str| -> Vec<Vec<Value>> {
+            let data = test.data(document, json!({ "id": item, "order": order })).await;
+            let bills = data["item"]["accounts"]["nodes"][0]["bills"]["nodes"].as_array().cloned();
+            let rows = |bill: Value| bill["transactions"]["nodes"].as_array().cloned().unwrap_or_default();
+            bills.unwrap_or_default().into_iter().map(rows).collect()
+        };
+        let amount = |row: &Value| row["amount"].as_str().and_then(|text| text.parse::<f64>().ok()).expect("an amount");
+        for (descending, ascending) in bills("AMOUNT_DESC").await.iter().zip(bills("AMOUNT_ASC").await) {
+            assert!(descending.is_sorted_by(|a, b| amount(a) >= amount(b)), "{descending:?}");
+            assert!(ascending.is_sorted_by(|a, b| amount(a) <= amount(b)), "{ascending:?}");
+            assert_eq!(descending.len(), ascending.len());
+            compared += descending.len();
+        }
+        assert!(compared > 5, "{compared} movements on bills");
+    })
+    .await;
+}

@@ -60,8 +60,8 @@ async fn items_of_a_connector_that_ends_are_deleted_thirty_days_after_its_notice
         // Made-up banks' Items would otherwise go because nobody touches them.
         let (one, two) = (test.connect("2", &PASSWORD).await, test.connect("2", &PASSWORD).await);
         let other = test.connect("0", &PASSWORD).await;
-        let once = "mutation { createItem(input: { connectorId: \"2\", idempotencyKey: \"once\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }";
-        let made = test.data(once, json!({})).await;
+        let keyed = "mutation { createItem(input: { connectorId: \"2\", idempotencyKey: \"once\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }";
+        let made = test.data(keyed, json!({})).await;
         let third = id_at(&made, "/createItem/item/id");
         test.settle().await;
         assert_eq!(retires_at(&test).await, Value::Null);
@@ -78,7 +78,7 @@ async fn items_of_a_connector_that_ends_are_deleted_thirty_days_after_its_notice
         let create = "mutation { createItem(input: { connectorId: \"2\", parameters: [{ name: \"user\", value: \"user-ok\" }, { name: \"password\", value: \"password-ok\" }] }) { item { id } } }";
         assert_eq!(test.code(create, json!({})).await, "CONNECTOR_RETIRED");
         // The answer to a call of before still comes.
-        assert_eq!(test.data(once, json!({})).await, made);
+        assert_eq!(test.data(keyed, json!({})).await, made);
         let log = test.data("{ auditLog(first: 1) { nodes { action actor detail } } }", json!({})).await;
         assert_eq!(log["auditLog"]["nodes"][0], json!({ "action": "CONNECTOR_RETIRED", "actor": "OPERATOR", "detail": { "connectorId": 2 } }));
         test.advance(29 * DAY);

@@ -53,6 +53,7 @@ document!(
         }
 
         /// The movements that the institution has put on it, newest first. At most 500 a page, 50 unless told.
+        #[expect(clippy::too_many_arguments, reason = "as the public schema has them")]
         async fn transactions(
             &self,
             ctx: &Context<'_>,
