@@ -225,7 +225,7 @@ enum ConnectorCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Take the notice back, as long as the Items are there.
+    /// Take the notice back before its day, or open the connector again once its Items are gone.
     Keep {
         /// The connector's id.
         id: i32,
@@ -416,7 +416,7 @@ async fn on_connectors(command: ConnectorCommand, config: Config) -> Result<()> 
 fn connector_line(row: &retirement::Listed) -> String {
     let name = row.name.unwrap_or("(not in this version)");
     let end = row.retires_at.as_ref();
-    let end = end.map_or(String::new(), |at| format!("  deleted at {at}"));
+    let end = end.map_or(String::new(), |at| format!("  items are deleted at {at}"));
     format!("{:>5}  {:>7} items  {name}{end}", row.id, row.items)
 }
 

@@ -150,7 +150,8 @@ pub async fn retire(app: &App, connector: i32) -> Result<Listed> {
     Ok(listed(app, connector, items))
 }
 
-/// Takes a notice back, and tells so. Refused once the connector has come to its end: its Items are going.
+/// Takes a notice back, and tells so. Refused while Items are being deleted at the end; once all are gone it opens the
+/// connector again.
 pub async fn keep(app: &App, connector: i32) -> Result<Listed> {
     let txn = app.db.begin().await?;
     let notice = connector_notice::Entity::find_by_id(connector)
@@ -160,15 +161,15 @@ pub async fn keep(app: &App, connector: i32) -> Result<Listed> {
         .ok_or(Error::NotFound {
             what: "notice of that connector's retirement",
         })?;
-    if end(&notice) <= app.clock.now() {
+    let items = items_of(&txn, connector).await?;
+    if items > 0 && end(&notice) <= app.clock.now() {
         return Err(Error::invalid(
             "id",
-            "that connector has come to its end, and its items are being deleted",
+            "that connector has come to its end: try again once its items are gone",
         ));
     }
     notice.delete(&txn).await?;
     tell(&txn, app, connector, None).await?;
-    let items = items_of(&txn, connector).await?;
     txn.commit().await?;
     app.retirements.refresh(&app.db).await?;
     Ok(listed(app, connector, items))
