@@ -179,6 +179,12 @@ const MUTATIONS: &[(&str, &str, &str, &str)] = &[
         "$item",
     ),
     (
+        "warnNextSandboxRun",
+        r#"{ "itemId": "$item", "product": "ACCOUNTS", "code": "ACCT_003", "providerMessage": "PLANTED-TEXT" }"#,
+        "SANDBOX_CHANGED",
+        "$item",
+    ),
+    (
         "setSandboxConnectorStatus",
         r#"{ "connectorId": "0", "status": "UNSTABLE" }"#,
         "SANDBOX_CHANGED",

@@ -350,6 +350,13 @@ const TABLE: &[Row] = &[
         FORBIDDEN,
     ),
     Row(
+        "Mutation.warnNextSandboxRun",
+        "mutation { warnNextSandboxRun(input: { itemId: \"$item\", product: ACCOUNTS, code: \"ACCT_003\" }) { __typename } }",
+        NOT_FOUND,
+        FORBIDDEN,
+        FORBIDDEN,
+    ),
+    Row(
         "Mutation.setSandboxConnectorStatus",
         "mutation { setSandboxConnectorStatus(input: { connectorId: \"0\", status: ONLINE }) { __typename } }",
         Answer,

@@ -324,6 +324,44 @@ async fn the_next_run_fails_as_it_was_told_to_and_the_one_after_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_run_warns_of_what_is_asked_for_and_goes_on() {
+    on_both_engines(|test| async move {
+        let id = test.connected().await;
+        let warnings = async || -> Vec<(Value, Value)> {
+            let document = "query($id: ID!) { item(id: $id) { executionStatus statusDetail { product isUpdated warnings { code message providerMessage } } } }";
+            let data = test.data(document, json!({ "id": id })).await;
+            assert_eq!(data["item"]["executionStatus"], "SUCCESS");
+            let details = data["item"]["statusDetail"].as_array().cloned().unwrap_or_default();
+            assert!(details.iter().all(|one| one["isUpdated"] == true), "{details:?}");
+            let of = |one: Value| (one["product"].clone(), one["warnings"].clone());
+            details.into_iter().map(of).filter(|(_, warnings)| *warnings != json!([])).collect()
+        };
+        let words = "Conta conjunta: falta autorização.";
+        let input = json!({ "itemId": id, "product": "CREDIT_CARDS", "code": "CC_005", "message": "no bills", "providerMessage": words });
+        // The last one asked for counts.
+        done(&test, "warnNextSandboxRun", json!({ "itemId": id, "product": "ACCOUNTS", "code": "ACCT_004" })).await;
+        done(&test, "warnNextSandboxRun", input).await;
+        test.updated(id, &[]).await;
+        let told = json!([{ "code": "CC_005", "message": "no bills", "providerMessage": words }]);
+        assert_eq!(warnings().await, [(json!("CREDIT_CARDS"), told)]);
+        test.updated(id, &[]).await;
+        assert_eq!(warnings().await, []);
+        for (field, input) in [
+            ("product", json!({ "itemId": id, "product": "LOANS", "code": "LOAN_001" })),
+            ("code", json!({ "itemId": id, "product": "ACCOUNTS", "code": "acct" })),
+            ("code", json!({ "itemId": id, "product": "ACCOUNTS", "code": "" })),
+            ("message", json!({ "itemId": id, "product": "ACCOUNTS", "code": "A", "message": "" })),
+            ("providerMessage", json!({ "itemId": id, "product": "ACCOUNTS", "code": "A", "providerMessage": "x".repeat(257) })),
+        ] {
+            let refused = lab(&test, "warnNextSandboxRun", input).await;
+            assert_eq!(code_of(&refused), "INVALID_INPUT", "{refused}");
+            assert_eq!(refused["errors"][0]["extensions"]["field"], field);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connector_is_broken_for_one_application_and_mended() {
     on_both_engines(|test| async move {
         let id = test.connected().await;
@@ -380,6 +418,7 @@ async fn the_laboratory_is_for_sandbox_applications_and_their_own_items() {
             ("deleteSandboxTransaction", json!({ "transactionId": transaction })),
             ("advanceSandboxClock", json!({ "itemId": id, "days": 1 })),
             ("failNextSandboxRun", json!({ "itemId": id, "code": "ERROR" })),
+            ("warnNextSandboxRun", json!({ "itemId": id, "product": "ACCOUNTS", "code": "ACCT_003" })),
         ];
         let nobody = json!(Uuid::nil());
         for (mutation, input) in inputs(nobody.clone(), nobody.clone(), nobody) {

@@ -19,7 +19,10 @@ pub struct Model {
     pub fails_with: Option<ExecutionStatus>,
     /// In which product's step; while logging in when null.
     pub fails_at: Option<Product>,
-    /// The run that was under way when that was asked for: it does not fail.
+    /// What the next run warns of: a product and a warning, as the connector tells it.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub warns_of: Option<Json>,
+    /// The run that was under way when that was asked for: it neither fails nor warns.
     pub spared_run: Option<Uuid>,
 }
 

@@ -24,6 +24,7 @@ mod m20261128_000008_add_failure_to_executions;
 mod m20261128_000009_add_subtype_raw_to_accounts;
 mod m20261128_000010_add_phases_to_executions;
 mod m20261128_000011_create_connector_notices;
+mod m20261128_000012_add_warnings_to_sandbox_banks;
 
 /// Brings a database to the schema that this binary knows, and back.
 pub struct Migrator;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000009_add_subtype_raw_to_accounts::Migration),
             Box::new(m20261128_000010_add_phases_to_executions::Migration),
             Box::new(m20261128_000011_create_connector_notices::Migration),
+            Box::new(m20261128_000012_add_warnings_to_sandbox_banks::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@ use entity::kind::{ExecutionStatus, Product, TransactionStatus, TransactionType}
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Failure, TransactionRecord, Window};
+use super::{Failure, TransactionRecord, Warning, Window};
 use crate::{clock::Timestamp, money::Amount};
 
 /// What is different about a bank, in this run.
@@ -15,6 +15,8 @@ pub struct Laboratory {
     pub days_ahead: u32,
     /// What the run fails with, and in which product's step; while logging in when `None`.
     pub fails: Option<(ExecutionStatus, Option<Product>)>,
+    /// What the run warns of, in which product's step.
+    pub warns: Option<(Product, Warning)>,
     /// Whether nobody reaches the bank.
     pub offline: bool,
     /// What was done to its books: account key and edit, in order.
@@ -146,6 +148,12 @@ impl Laboratory {
         }
         let (code, place) = self.fails?;
         (place == at && code != ExecutionStatus::MergeError).then(|| told(code))
+    }
+
+    /// The warning that was asked for at a product's step.
+    pub fn warning(&self, at: Product) -> Option<Warning> {
+        let (_, warning) = self.warns.as_ref().filter(|(product, _)| *product == at)?;
+        Some(warning.clone())
     }
 
     /// The failure to store what was collected, if that was asked for.

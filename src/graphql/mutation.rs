@@ -28,7 +28,7 @@ use super::{
             AdvanceSandboxClockInput, AdvanceSandboxClockPayload, CreateSandboxTransactionInput,
             DeleteSandboxTransactionInput, FailNextSandboxRunInput, SandboxBankPayload,
             SetSandboxConnectorStatusInput, SetSandboxConnectorStatusPayload,
-            UpdateSandboxTransactionInput,
+            UpdateSandboxTransactionInput, WarnNextSandboxRunInput,
         },
         sending::{
             ReplayWebhookInput, ReplayWebhookPayload, SendTestEventInput, SendTestEventPayload,
@@ -192,6 +192,18 @@ impl Mutation {
         let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
         let (code, at) = (input.code.into(), input.product.map(Into::into));
         let item = laboratory::fail_next(app, principal, id, code, at).await?;
+        Ok(SandboxBankPayload { item: item.into() })
+    }
+
+    /// Makes the next run of an Item warn of something in the step of a product, which goes on: `Item.statusDetail` and `Item.executions` show it; the run after that is as it would be. Replaces what was asked for before. For API keys of SANDBOX applications and Items of sandbox connectors, others are FORBIDDEN. Fails with INVALID_INPUT for a product that the Item does not collect.
+    async fn warn_next_sandbox_run(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What of.")] input: WarnNextSandboxRunInput,
+    ) -> Result<SandboxBankPayload> {
+        let (app, principal, id) = (ctx.app(), ctx.principal()?, uuid(&input.item_id));
+        let (at, warning) = (input.product.into(), input.warning());
+        let item = laboratory::warn_next(app, principal, id, at, warning).await?;
         Ok(SandboxBankPayload { item: item.into() })
     }
 

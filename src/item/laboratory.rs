@@ -28,7 +28,7 @@ use crate::{
     audit::Entry,
     auth::Principal,
     connector::{
-        Connector, Descriptor,
+        Connector, Descriptor, Warning,
         laboratory::{Edit, Laboratory, Mark, Written},
     },
     error::{Error, Result},
@@ -41,8 +41,10 @@ const USE_IT: &str = "use the laboratory";
 pub const MOST_DAYS: u32 = 3_650;
 /// Most rows that are written or struck out by hand at an Item's bank.
 const MOST_EDITS: u64 = 5_000;
-/// Longest text of a row, in characters.
+/// Longest text of a row or a warning, in characters.
 const LONGEST_TEXT: usize = 256;
+/// Longest code of a warning.
+const LONGEST_CODE: usize = 32;
 
 /// What the laboratory says about a run of an Item, or about a call outside of runs, which is not told to fail; nothing but
 /// for sandbox connectors.
@@ -68,11 +70,16 @@ pub async fn of_item(
         Ok((row.account_key, edit))
     };
     let meant = |bank: &sandbox_bank::Model| run.is_some() && bank.spared_run != run;
+    let days_ahead = bank.as_ref().map_or(0, days_ahead);
+    let bank = bank.filter(meant);
+    let warns = bank.as_ref().and_then(|bank| bank.warns_of.clone());
     Ok(Laboratory {
-        days_ahead: bank.as_ref().map_or(0, days_ahead),
-        fails: bank
-            .filter(meant)
-            .and_then(|bank| Some((bank.fails_with?, bank.fails_at))),
+        days_ahead,
+        warns: warns
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(Error::internal)?,
+        fails: bank.and_then(|bank| Some((bank.fails_with?, bank.fails_at))),
         offline: app.health.offline(form.id, item.application_id),
         edits: rows.into_iter().map(edit).collect::<Result<_>>()?,
     })
@@ -82,13 +89,14 @@ fn days_ahead(bank: &sandbox_bank::Model) -> u32 {
     u32::try_from(bank.days_ahead).unwrap_or(0)
 }
 
-/// Forgets the failure that a run was told to have, once it has ended.
+/// Forgets the failure and the warning that a run was told to have, once it has ended.
 pub async fn spent(txn: &impl ConnectionTrait, execution: &execution::Model) -> Result<()> {
     use sandbox_bank::Column as C;
 
     sandbox_bank::Entity::update_many()
         .col_expr(C::FailsWith, Expr::value(None::<String>))
         .col_expr(C::FailsAt, Expr::value(None::<String>))
+        .col_expr(C::WarnsOf, Expr::value(None::<serde_json::Value>))
         .filter(C::ItemId.eq(execution.item_id))
         .filter(C::SparedRun.is_null().or(C::SparedRun.ne(execution.id)))
         .exec(txn)
@@ -148,6 +156,7 @@ async fn bank_of(
         days_ahead: 0,
         fails_with: None,
         fails_at: None,
+        warns_of: None,
         spared_run: None,
     });
     Ok((bank, stored))
@@ -199,6 +208,51 @@ pub async fn advance(
     .await
 }
 
+/// Makes the next run of an Item warn of something in a product's step.
+pub async fn warn_next(
+    app: &App,
+    principal: &Principal,
+    id: Uuid,
+    at: Product,
+    warning: Warning,
+) -> Result<item::Model> {
+    principal.require_api_key(USE_IT)?;
+    let spelt = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if !(1..=LONGEST_CODE).contains(&warning.code.len()) || !warning.code.chars().all(spelt) {
+        let reason = format!("1 to {LONGEST_CODE} capitals, digits and _, such as ACCT_003");
+        return Err(Error::invalid("code", reason));
+    }
+    check_text("message", &warning.message)?;
+    if let Some(words) = &warning.provider_message {
+        check_text("providerMessage", words)?;
+    }
+    let (owner, principal) = (app.clone(), principal.clone());
+    app.unit(async move {
+        let (txn, item) = open(&owner, &principal, id).await?;
+        let (mut bank, stored) = bank_with(&txn, &item, Some(at)).await?;
+        bank.warns_of = Some(json!((at, warning)));
+        save_bank(&txn, bank, stored).await?;
+        close(txn, &owner, &principal, item).await
+    })
+    .await
+}
+
+/// The bank of an Item whose next run is to be different, in the step of a product that the Item collects.
+async fn bank_with(
+    txn: &DatabaseTransaction,
+    item: &item::Model,
+    at: Option<Product>,
+) -> Result<(sandbox_bank::Model, bool)> {
+    if at.is_some_and(|product| !super::products_of(item).contains(&product)) {
+        let reason = "the Item does not collect this product";
+        return Err(Error::invalid("product", reason));
+    }
+    let (mut bank, stored) = bank_of(txn, item).await?;
+    let under_way = super::unfinished(txn, item).await?;
+    bank.spared_run = under_way.map(|run| run.id);
+    Ok((bank, stored))
+}
+
 /// Makes the next run of an Item fail: in a product's step, or while logging in.
 pub async fn fail_next(
     app: &App,
@@ -220,15 +274,9 @@ pub async fn fail_next(
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
         let (txn, item) = open(&owner, &principal, id).await?;
-        if at.is_some_and(|product| !super::products_of(&item).contains(&product)) {
-            let reason = "the Item does not collect this product";
-            return Err(Error::invalid("product", reason));
-        }
-        let (mut bank, stored) = bank_of(&txn, &item).await?;
+        let (mut bank, stored) = bank_with(&txn, &item, at).await?;
         bank.fails_with = Some(code);
         bank.fails_at = at;
-        let under_way = super::unfinished(&txn, &item).await?;
-        bank.spared_run = under_way.map(|run| run.id);
         save_bank(&txn, bank, stored).await?;
         close(txn, &owner, &principal, item).await
     })
@@ -283,7 +331,7 @@ pub async fn write(
     new: NewMovement,
 ) -> Result<item::Model> {
     principal.require_api_key(USE_IT)?;
-    check_text(&new.description)?;
+    check_text("description", &new.description)?;
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
         let app = owner;
@@ -323,7 +371,7 @@ pub async fn edit(
 ) -> Result<item::Model> {
     principal.require_api_key(USE_IT)?;
     if let Some(text) = to.as_ref().and_then(|to| to.description.as_deref()) {
-        check_text(text)?;
+        check_text("description", text)?;
     }
     let (owner, principal) = (app.clone(), principal.clone());
     app.unit(async move {
@@ -369,13 +417,13 @@ pub async fn edit(
     .await
 }
 
-fn check_text(text: &str) -> Result<()> {
+fn check_text(field: &'static str, text: &str) -> Result<()> {
     let length = text.chars().count();
     if (1..=LONGEST_TEXT).contains(&length) && !text.contains('\0') {
         Ok(())
     } else {
         let reason = format!("1 to {LONGEST_TEXT} characters, none of them NUL");
-        Err(Error::invalid("description", reason))
+        Err(Error::invalid(field, reason))
     }
 }
 

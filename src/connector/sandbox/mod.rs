@@ -278,6 +278,9 @@ impl Connector for Sandbox {
             if let Some(failure) = told.or_else(|| bank.household().accounts.breakdown()) {
                 Err(failure)?;
             }
+            if let Some(warning) = call.laboratory.warning(request.product) {
+                yield Batch::Warning(warning);
+            }
             match request.product {
                 Product::Accounts => {
                     let step = bank.household().accounts;

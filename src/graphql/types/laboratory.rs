@@ -9,7 +9,10 @@ use super::{
     product::ProductType,
     transaction::TransactionStatus,
 };
-use crate::item::laboratory::{MovementChange, NewMovement};
+use crate::{
+    connector::Warning,
+    item::laboratory::{MovementChange, NewMovement},
+};
 
 /// A row to be written at an Item's made-up bank.
 #[derive(InputObject)]
@@ -90,6 +93,33 @@ pub struct FailNextSandboxRunInput {
     pub code: ExecutionStatus,
     /// In which product's step; while logging in when absent or null. Other products go on.
     pub product: Option<ProductType>,
+}
+
+/// What an Item's next run is to warn of.
+#[derive(InputObject)]
+pub struct WarnNextSandboxRunInput {
+    /// The Item.
+    pub item_id: ID,
+    /// In which product's step.
+    pub product: ProductType,
+    /// The code: 1 to 32 capitals, digits and `_`, such as `ACCT_003`.
+    pub code: String,
+    /// What happened, in English; 1 to 256 characters. A text that says where it comes from when left out.
+    pub message: Option<String>,
+    /// The institution's own words; 1 to 256 characters, none when left out.
+    pub provider_message: Option<String>,
+}
+
+impl WarnNextSandboxRunInput {
+    /// The warning, as a connector tells it.
+    pub fn warning(self) -> Warning {
+        let asked = || "a warning that was asked for in the laboratory".to_owned();
+        Warning {
+            code: self.code,
+            message: self.message.unwrap_or_else(asked),
+            provider_message: self.provider_message,
+        }
+    }
 }
 
 /// How well a sandbox connector is to work for your application.
