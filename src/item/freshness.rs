@@ -34,10 +34,10 @@ pub fn of(app: &App, item: &item::Model, product: Product) -> Freshness {
     let is = |name: &str| field(name).and_then(Value::as_bool) == Some(true);
     let updated = is("isUpdated") && !is("incomplete");
     let now = app.clock.now();
-    let lasts = Some(auto_sync::of(app, item, now))
-        .filter(|standing| !matches!(standing.state, State::Disabled | State::NotAvailable))
-        .and_then(|standing| standing.interval)
-        .map_or(FRESH_FOR, |interval| interval * 2);
+    let standing = auto_sync::of(app, item, now);
+    let renewed = !matches!(standing.state, State::Disabled | State::NotAvailable);
+    let interval = standing.interval.filter(|_| renewed);
+    let lasts = interval.map_or(FRESH_FOR, |interval| interval * 2);
     let regulated = item.person_digest.is_some();
     let rests = regulated::rests(product).filter(|_| regulated);
     let lasts = lasts + rests.unwrap_or_default();

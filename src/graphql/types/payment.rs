@@ -1,8 +1,11 @@
 //! Who paid whom, and how: read from what the connector said.
 
-use async_graphql::{Enum, Object};
+use async_graphql::Object;
 
-use super::super::scalar::Decimal;
+use super::{
+    super::scalar::Decimal,
+    document::{read_word, words},
+};
 use crate::connector::{BoletoRecord, ParticipantRecord, PaymentRecord};
 
 /// Who paid whom, and how.
@@ -23,14 +26,7 @@ impl PaymentData<'_> {
 
     /// The way of payment.
     async fn payment_method(&self) -> Option<PaymentMethod> {
-        Some(match self.0.payment_method.as_deref()? {
-            "PIX" => PaymentMethod::Pix,
-            "TED" => PaymentMethod::Ted,
-            "DOC" => PaymentMethod::Doc,
-            "TEV" => PaymentMethod::Tev,
-            "BOLETO" => PaymentMethod::Boleto,
-            _ => PaymentMethod::Unknown,
-        })
+        self.0.payment_method.as_deref().map(read_word)
     }
 
     /// The way of payment in the institution's words.
@@ -59,22 +55,21 @@ impl PaymentData<'_> {
     }
 }
 
-/// A way of payment.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentMethod {
-    /// Pix: instant, at any time.
-    Pix,
-    /// TED: to another bank, the same day.
-    Ted,
-    /// DOC: to another bank, the next day.
-    Doc,
-    /// TEV: within one bank.
-    Tev,
-    /// Boleto: a bank slip.
-    Boleto,
-    /// A way that the institution names differently: see `paymentMethodRaw`.
-    Unknown,
-}
+words!(
+    /// A way of payment.
+    PaymentMethod {
+        /// Pix: instant, at any time.
+        Pix,
+        /// TED: to another bank, the same day.
+        Ted,
+        /// DOC: to another bank, the next day.
+        Doc,
+        /// TEV: within one bank.
+        Tev,
+        /// Boleto: a bank slip.
+        Boleto,
+    }
+);
 
 /// One side of a payment.
 pub struct PaymentParticipant<'a>(&'a ParticipantRecord);
@@ -123,11 +118,7 @@ impl PaymentDocument<'_> {
     /// Kind of number.
     #[graphql(name = "type")]
     async fn kind(&self) -> Option<PaymentDocumentType> {
-        Some(match self.0.document_type.as_deref()? {
-            "CPF" => PaymentDocumentType::Cpf,
-            "CNPJ" => PaymentDocumentType::Cnpj,
-            _ => PaymentDocumentType::Unknown,
-        })
+        self.0.document_type.as_deref().map(read_word)
     }
 
     /// Kind of number in the institution's words.
@@ -141,16 +132,15 @@ impl PaymentDocument<'_> {
     }
 }
 
-/// Kind of a tax number.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentDocumentType {
-    /// A person's.
-    Cpf,
-    /// A company's.
-    Cnpj,
-    /// A kind that the institution names differently: see `typeRaw`.
-    Unknown,
-}
+words!(
+    /// Kind of a tax number.
+    PaymentDocumentType {
+        /// A person's.
+        Cpf,
+        /// A company's.
+        Cnpj,
+    }
+);
 
 /// A boleto that was paid.
 pub struct BoletoMetadata<'a>(&'a BoletoRecord);

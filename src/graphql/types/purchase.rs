@@ -1,6 +1,6 @@
 //! What only movements of cards have, and whom a purchase was made at: read from what the connector said.
 
-use async_graphql::{Context, Enum, Object, Result};
+use async_graphql::{Context, Object, Result};
 
 use super::{
     super::{
@@ -8,6 +8,7 @@ use super::{
         scalar::{Date, Decimal, Id},
     },
     bill::Bill,
+    document::{read_word, words},
 };
 use crate::{
     connector::{CardRecord, MerchantRecord},
@@ -84,18 +85,7 @@ impl CreditCardMetadata<'_> {
 
     /// Kind of fee; null when it is none.
     async fn fee_type(&self) -> Option<CreditCardFeeType> {
-        use CreditCardFeeType as T;
-        Some(match self.card.fee_type.as_deref()? {
-            "ANNUAL_FEE" => T::AnnualFee,
-            "ATM_WITHDRAWAL_DOMESTIC" => T::AtmWithdrawalDomestic,
-            "ATM_WITHDRAWAL_INTERNATIONAL" => T::AtmWithdrawalInternational,
-            "EMERGENCY_CREDIT_EVALUATION" => T::EmergencyCreditEvaluation,
-            "CARD_REISSUE" => T::CardReissue,
-            "BILL_PAYMENT_FEE" => T::BillPaymentFee,
-            "SMS" => T::Sms,
-            "OTHER" => T::Other,
-            _ => T::Unknown,
-        })
+        self.card.fee_type.as_deref().map(read_word)
     }
 
     /// Kind of fee in the institution's words; null when it is none.
@@ -110,14 +100,7 @@ impl CreditCardMetadata<'_> {
 
     /// Kind of credit; null when it is none.
     async fn other_credits_type(&self) -> Option<CreditCardCreditType> {
-        use CreditCardCreditType as T;
-        Some(match self.card.other_credits_type.as_deref()? {
-            "REVOLVING_CREDIT" => T::RevolvingCredit,
-            "BILL_INSTALLMENT" => T::BillInstallment,
-            "LOAN" => T::Loan,
-            "OTHER" => T::Other,
-            _ => T::Unknown,
-        })
+        self.card.other_credits_type.as_deref().map(read_word)
     }
 
     /// Kind of credit in the institution's words; null when it is none.
@@ -131,43 +114,41 @@ impl CreditCardMetadata<'_> {
     }
 }
 
-/// Kind of a fee on a card.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreditCardFeeType {
-    /// For having the card.
-    AnnualFee,
-    /// For cash from a machine at home.
-    AtmWithdrawalDomestic,
-    /// For cash from a machine abroad.
-    AtmWithdrawalInternational,
-    /// For credit beyond the limit.
-    EmergencyCreditEvaluation,
-    /// For a new card in the place of one.
-    CardReissue,
-    /// For paying a bill with the card.
-    BillPaymentFee,
-    /// For messages to the telephone.
-    Sms,
-    /// Another one: see `feeTypeAdditionalInfo`.
-    Other,
-    /// A kind that the institution names differently: see `feeTypeRaw`.
-    Unknown,
-}
+words!(
+    /// Kind of a fee on a card.
+    CreditCardFeeType {
+        /// For having the card.
+        AnnualFee,
+        /// For cash from a machine at home.
+        AtmWithdrawalDomestic,
+        /// For cash from a machine abroad.
+        AtmWithdrawalInternational,
+        /// For credit beyond the limit.
+        EmergencyCreditEvaluation,
+        /// For a new card in the place of one.
+        CardReissue,
+        /// For paying a bill with the card.
+        BillPaymentFee,
+        /// For messages to the telephone.
+        Sms,
+        /// Another one: see `feeTypeAdditionalInfo`.
+        Other,
+    }
+);
 
-/// Kind of a credit that a card is used for.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreditCardCreditType {
-    /// What was left of a bill.
-    RevolvingCredit,
-    /// A bill that is paid in instalments.
-    BillInstallment,
-    /// A loan.
-    Loan,
-    /// Another one: see `otherCreditsAdditionalInfo`.
-    Other,
-    /// A kind that the institution names differently: see `otherCreditsTypeRaw`.
-    Unknown,
-}
+words!(
+    /// Kind of a credit that a card is used for.
+    CreditCardCreditType {
+        /// What was left of a bill.
+        RevolvingCredit,
+        /// A bill that is paid in instalments.
+        BillInstallment,
+        /// A loan.
+        Loan,
+        /// Another one: see `otherCreditsAdditionalInfo`.
+        Other,
+    }
+);
 
 /// Whom a purchase was made at.
 pub struct Merchant<'a>(pub &'a MerchantRecord);
